@@ -1,0 +1,3 @@
+"""What touches the world: one module for each outside system, and the ledger."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The way in for alerts, and metrics and health."""
+
+from __future__ import annotations

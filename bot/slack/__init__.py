@@ -1,0 +1,3 @@
+"""The conversation in Slack."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The Temporal workflow, readable as prose."""
+
+from __future__ import annotations

@@ -1,0 +1,83 @@
+"""A person's answer at a gate, and the seal of the listener that saw it.
+
+The listener (Slack, the command line) checks who answered, signs the decision with its own key
+and sends it through Temporal.  The acting activity verifies the signature, so that a forged
+update sent straight to Temporal changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from enum import StrEnum
+
+from runbooks.model.base import Value, as_body, canonical
+
+
+class Answer(StrEnum):
+    """What a person said."""
+
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+class Principal(Value):
+    """Who answered, as the listener found them at that moment.
+
+    Attributes:
+        key: one key for one person whatever the path: `slack:T0123/U0456`, `local:alice`.
+        name: for people; never trusted.
+        groups: the approver groups, of those that the gate named, that this person is in.
+    """
+
+    key: str
+    name: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class Decision(Value):
+    """One answer, bound to one gate of one remediation and to the digest of what was shown.
+
+    Attributes:
+        id: of the click or call, unique: a second delivery of it is the same decision.
+        gate: the gate's id, `R-7F3K2Q/gate-1`.
+        reason: the person's own words; required where the answer is no.
+        via: `slack`, `cli`.
+        expires_at: after this it no longer allows anything.
+    """
+
+    id: str
+    gate: str
+    remediation: str
+    plan_digest: str
+    answer: Answer
+    principal: Principal
+    reason: str = ""
+    via: str
+    decided_at: datetime
+    expires_at: datetime
+
+    def signed_bytes(self) -> bytes:
+        """Return what the signature covers."""
+        return b"paramedic-decision-v1\n" + canonical(as_body(self.model_dump(mode="json")))
+
+
+class SignedDecision(Value):
+    """A decision with the listener's Ed25519 signature.
+
+    Attributes:
+        key_id: which of the listener's keys; first 16 hex digits of the public key's SHA-256.
+        signature: base64.
+    """
+
+    decision: Decision
+    key_id: str
+    signature: str
+
+    def signature_bytes(self) -> bytes:
+        """Return the raw signature.
+
+        Raises:
+            ValueError: it is not base64.
+        """
+        return base64.b64decode(self.signature, validate=True)

@@ -1,0 +1,104 @@
+"""Records: what the ledger keeps, for ever, of everything that was seen, decided and done.
+
+The kinds and the names in `data` are read by timelines, metrics, cards and auditors, so they
+are never renamed.  A record's `stream` is a remediation's id, or `system`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from runbooks.model.base import Value
+
+SYSTEM = "system"
+"""The stream of records that belong to no single remediation."""
+
+
+class RecordKind(StrEnum):
+    """What a record is about.  After each: what its `data` holds."""
+
+    #: delivery, entry, alert {status, labels, annotations, starts_at, ends_at}, runbook, target, sender; system
+    ALERT_RECEIVED = "alert.received"
+    #: entry, delivery, status, alert; an alert that this remediation took in
+    ALERT_JOINED = "alert.joined"
+    #: entry, delivery, reason, sentence, remediation; an alert that no remediation took in; system
+    ALERT_EXPLAINED = "alert.explained"
+    #: runbook, runbook_digest, target, summary, workflow_id, first_run, entries, alert, requested_by, fencing,
+    #: reason, sentence; outcome admitted or withheld
+    ADMISSION = "admission"
+    #: round (before, again, verify), id, name, uses, arguments, expect, sentence, result, took_ms; outcome = verdict
+    CHECK = "check"
+    #: digest, plan, observe
+    PLAN = "plan"
+    #: gate, approvers, need, opens_at, expires_at, plan_digest
+    GATE_ASKED = "gate.asked"
+    #: id, gate, answer, principal, via; a click, durable before it is acknowledged
+    DECISION_RECEIVED = "decision.received"
+    #: decision {...}, key_id, signature, objection; outcome accepted or refused
+    DECISION = "decision"
+    #: gate, sentence; outcome approved, denied, expired, withdrawn
+    GATE_CLOSED = "gate.closed"
+    #: key, step, name, uses, effect, kind, arguments, attempt, plan_digest, decisions
+    ACTION_INTENT = "action.intent"
+    #: key, step, name, uses, attempt, sentence, reason, output, recovered, took_ms; outcome ok, failed, not_sent
+    ACTION_RECEIPT = "action.receipt"
+    #: key, step, name, uses, attempt, sentence, reason; outcome unknown
+    ACTION_UNKNOWN = "action.unknown"
+    #: key, step, name, uses, attempt, sentence, reason; outcome refused
+    ACTION_REFUSED = "action.refused"
+    #: ending, reason, sentence, count (records in this stream, this one included); outcome = ending
+    ENDING = "ending"
+    #: scope, reason; system
+    FREEZE = "freeze"
+    #: scope, reason; system
+    THAW = "thaw"
+    #: runbooks {name: digest}, refused [{file, line, column, problem}]; system
+    CATALOG = "catalog"
+    #: what, version, pid; a process started or stopped; system
+    PROCESS = "process"
+
+
+class Entry(Value):
+    """What is handed to the ledger to be kept.
+
+    Attributes:
+        event_id: deterministic, so that appending twice keeps one (`<key>/intent/1`).
+        actor: who: `slack:T1/U1`, `local:alice`, `bot:worker`.
+        source: where it came from: an address, a channel, a component.
+        object: what it is about, usually the target.
+        outcome: `-` where the kind has none.
+        at: when; informative, the order is the sequence number.  None: the time of the append.
+    """
+
+    event_id: str
+    stream: str
+    kind: RecordKind
+    actor: str
+    source: str
+    object: str = "-"
+    outcome: str = "-"
+    data: dict[str, Any] = {}
+    at: datetime | None = None
+
+
+class Record(Value):
+    """An entry as the ledger keeps it.
+
+    Attributes:
+        seq: position in the whole ledger, from 0, without gaps.
+        stream_seq: position in its stream, from 0, without gaps.
+    """
+
+    seq: int
+    event_id: str
+    stream: str
+    stream_seq: int
+    kind: RecordKind
+    actor: str
+    source: str
+    object: str
+    outcome: str
+    at: datetime
+    data: dict[str, Any]

@@ -1,0 +1,110 @@
+"""One run of one runbook for one target: how it is started, identified and ended."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import Any
+
+from runbooks.model.base import Value
+from runbooks.model.plan import Plan
+from runbooks.model.verdict import CheckResult
+
+
+class Ending(StrEnum):
+    """How a remediation ended."""
+
+    MITIGATED = "mitigated"  # acted, and verified that it helped
+    NOT_NEEDED = "not_needed"  # a check says that there is nothing to do
+    WITHHELD = "withheld"  # not allowed, or not known well enough, to act
+    DENIED = "denied"  # a person said no
+    EXPIRED = "expired"  # nobody answered in time
+    UNVERIFIED = "unverified"  # acted, and could not verify that it helped
+    FAILED = "failed"  # an action failed, or its outcome is not known
+    ROLLED_BACK = "rolled_back"  # acted, it did not help, and was undone
+    STOPPED = "stopped"  # a person stopped it, or a freeze
+
+
+ACTED = frozenset({Ending.MITIGATED, Ending.UNVERIFIED, Ending.ROLLED_BACK})
+"""The endings after which something was certainly done to the world."""
+
+_PLAIN_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+def workflow_id(runbook: str, target: str) -> str:
+    """Return the id of the one workflow that may be open for this runbook and target.
+
+    Ids stand in logs and metrics and are limited in length, so an odd or long target is hashed.
+    """
+    plain = _PLAIN_TARGET.fullmatch(target)
+    name = target if plain else "sha256-" + hashlib.sha256(target.encode()).hexdigest()[:32]
+    return f"remediation/{runbook}/{name}"
+
+
+class Order(Value):
+    """What starts a remediation.
+
+    Attributes:
+        runbook_digest: the version that matched; it runs to its end whatever happens to the file.
+    """
+
+    runbook: str
+    runbook_digest: str
+    target: str
+
+
+class CallIn(Value):
+    """What the engine tells of itself when it asks to be admitted.
+
+    Attributes:
+        first_run: Temporal's first run id of this execution: the same after a reset.
+        entries: ids of the inbox entries that came in so far.
+    """
+
+    order: Order
+    workflow_id: str
+    first_run: str
+    entries: tuple[str, ...]
+
+
+class Withheld(Value):
+    """Why a remediation may not go on.
+
+    Attributes:
+        reason: a stable word (`frozen`, `cooldown`, `leased`, `already_handled`, ...).
+    """
+
+    reason: str
+    sentence: str
+
+
+class Examination(Value):
+    """What the first look found: admission, checks, and the plan that follows from them.
+
+    Attributes:
+        remediation: the id that a person can read out loud, R-7F3K2Q.  Empty where every entry was
+            already handled by an earlier remediation and there is nothing to open.
+        fencing: the lease's fencing number.
+        withheld: set where admission refused, or the plan could not be rendered.
+        plan: set where everything passed.
+        observe: say what would be done, and end there.
+    """
+
+    remediation: str
+    fencing: int = 0
+    withheld: Withheld | None = None
+    checks: tuple[CheckResult, ...] = ()
+    plan: Plan | None = None
+    plan_digest: str = ""
+    observe: bool = False
+
+
+class Closing(Value):
+    """How a remediation ended, and why, in one sentence."""
+
+    remediation: str
+    ending: Ending
+    reason: str
+    sentence: str
+    details: dict[str, Any] = {}

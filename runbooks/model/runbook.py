@@ -1,0 +1,143 @@
+"""A runbook as it was read from its file: checked, not yet rendered for an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from runbooks.model.base import Value
+
+
+class Autonomy(StrEnum):
+    """How far a runbook may go on its own, from least to most."""
+
+    OBSERVE = "observe"  # say what I would do
+    GATED = "gated"  # ask
+    AUTOMATIC = "automatic"  # standing orders
+
+
+class Place(Value):
+    """Where something stands in its file.  First line and column are 1."""
+
+    line: int
+    column: int
+
+
+class MatchOperator(StrEnum):
+    """Alertmanager's four."""
+
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    REGEX = "=~"  # the whole value must match
+    NOT_REGEX = "!~"
+
+
+class Matcher(Value):
+    """One label matcher.  A label that is missing counts as empty, as in Alertmanager."""
+
+    label: str
+    operator: MatchOperator
+    value: str
+
+
+class Trigger(Value):
+    """One item under `when`: an alert's name and further matchers, all of which must hold."""
+
+    alert: str
+    matchers: tuple[Matcher, ...] = ()
+
+
+class Limits(Value):
+    """The brakes of one runbook.
+
+    Attributes:
+        cooldown: after an ending, for this long nothing more for the same target.
+    """
+
+    cooldown: timedelta = timedelta()
+
+
+class Step(Value):
+    """One item under `check`, `do`, `verify` or `otherwise`.
+
+    Attributes:
+        id: the name as a slug, unique in the runbook; templates use it (`checks.<id>.result`).
+        uses: the declared action's name.
+        arguments: what stands under `with:`; strings are templates.
+        condition: what stands under `if:`, a bare expression; None: always.
+    """
+
+    id: str
+    name: str
+    uses: str
+    arguments: Mapping[str, Any] = {}
+    condition: str | None = None
+    place: Place
+
+
+class CheckStep(Step):
+    """A read-only measurement with an expectation.
+
+    Attributes:
+        expect: a bare expression over `result`; None where the action itself decides.
+        within: in `verify`, how long it may take to hold.
+        every: in `verify`, how long to wait between two looks.
+    """
+
+    expect: str | None = None
+    within: timedelta | None = None
+    every: timedelta | None = None
+
+
+class ActionStep(Step):
+    """One step that changes the world.
+
+    Attributes:
+        undo: the step that takes it back; None where the author said `undo: none`.
+    """
+
+    undo: Step | None = None
+
+
+class GateRule(Value):
+    """Who must agree before anything is done.
+
+    Attributes:
+        approvers: names of approver groups; a member of any of them may answer.
+        need: how many distinct people must approve.
+        within: how long the gate stays open.
+        condition: what stands under `if:`; the gate is asked only where it holds.
+        place: where `gate:` stands.
+    """
+
+    approvers: tuple[str, ...]
+    need: int = 1
+    within: timedelta = timedelta(minutes=15)
+    condition: str | None = None
+    place: Place
+
+
+class Runbook(Value):
+    """What to do about an alert.
+
+    Attributes:
+        name: the same word as the file's name, the label and the metric.
+        digest: SHA-256 of the file's text, hex: what ran is what was reviewed.
+        target: template of the thing acted on: key of lock, dedupe and blast radius.
+    """
+
+    name: str
+    summary: str
+    owner: str = ""
+    digest: str
+    autonomy: Autonomy
+    when: tuple[Trigger, ...]
+    target: str
+    limits: Limits = Limits()
+    checks: tuple[CheckStep, ...] = ()
+    gate: GateRule | None = None
+    actions: tuple[ActionStep, ...]
+    verify: tuple[CheckStep, ...] = ()
+    otherwise: tuple[Step, ...] = ()

@@ -1,0 +1,3 @@
+"""What the engine needs of the world, as abstract classes."""
+
+from __future__ import annotations

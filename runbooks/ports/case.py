@@ -1,0 +1,154 @@
+"""What the engine needs of the world, apart from the actions themselves.
+
+Each method is one Temporal activity.  Reading and record keeping run as local activities: they
+are short and repeatable.  Actions are regular activities, one type for each declared action,
+because a record must stand in the history before and after them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
+
+from temporalio import activity
+
+from runbooks.model.base import Value
+from runbooks.model.decision import SignedDecision
+from runbooks.model.plan import GateTerms, PlannedAction, PlannedCheck
+from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
+from runbooks.model.verdict import CheckResult
+
+
+class Joining(Value):
+    """Inbox entries that join a remediation in progress."""
+
+    remediation: str
+    entries: tuple[str, ...]
+
+
+class GateRequest(Value):
+    """A gate to be opened: the plan that it is about is on record already."""
+
+    remediation: str
+    gate: str
+    plan_digest: str
+    terms: GateTerms
+    opens_at: datetime
+    expires_at: datetime
+
+
+class GateSettlement(Value):
+    """How a gate closed.  `outcome` is approved, denied, expired or withdrawn."""
+
+    remediation: str
+    gate: str
+    outcome: str
+    sentence: str
+
+
+class SecondLook(Value):
+    """Admission and checks once more, right before acting."""
+
+    remediation: str
+    fencing: int
+
+
+class Reexamination(Value):
+    """What the second look found."""
+
+    withheld: Withheld | None = None
+    checks: tuple[CheckResult, ...] = ()
+
+
+class Judgement(Value):
+    """What the ledger says of a signed decision: None, or why it does not count."""
+
+    objection: str | None = None
+
+
+class Verification(Value):
+    """One look at whether it helped.
+
+    Attributes:
+        look: 1 for the first.
+        final: no further look will follow if this one does not pass.
+    """
+
+    remediation: str
+    checks: tuple[PlannedCheck, ...]
+    look: int
+    final: bool
+
+
+class Measurements(Value):
+    """What one look measured, in the order of the checks."""
+
+    results: tuple[CheckResult, ...]
+
+
+class ActionOrder(Value):
+    """What an acting activity gets.
+
+    Attributes:
+        key: the same for every attempt, across crash and reset.
+        gate: the gate whose decisions allow it; empty where standing orders do.
+        decisions: the approvals, as the listeners signed them.
+    """
+
+    remediation: str
+    target: str
+    plan_digest: str
+    action: PlannedAction
+    key: str
+    attempt: int
+    fencing: int
+    gate: str = ""
+    decisions: tuple[SignedDecision, ...] = ()
+
+
+class CasePort(ABC):
+    """The keeping of one remediation's case: admission, measurements, gate, ending."""
+
+    @activity.defn(name="examine")
+    @abstractmethod
+    async def examine(self, call: CallIn) -> Examination:
+        """Admit, measure the checks, render the plan; each on record before this returns."""
+
+    @activity.defn(name="examine_again")
+    @abstractmethod
+    async def examine_again(self, look: SecondLook) -> Reexamination:
+        """Ask admission and the checks again: people take minutes to answer."""
+
+    @activity.defn(name="join")
+    @abstractmethod
+    async def join(self, joining: Joining) -> None:
+        """Record that these alerts are taken care of by the remediation in progress."""
+
+    @activity.defn(name="open_gate")
+    @abstractmethod
+    async def open_gate(self, request: GateRequest) -> None:
+        """Record that people are asked; whoever shows gates to people reads the record."""
+
+    @activity.defn(name="judge_decision")
+    @abstractmethod
+    async def judge_decision(self, signed: SignedDecision) -> Judgement:
+        """Verify signature, digest and single use, and record the decision with the result."""
+
+    @activity.defn(name="close_gate")
+    @abstractmethod
+    async def close_gate(self, settlement: GateSettlement) -> None:
+        """Record how the gate closed."""
+
+    @activity.defn(name="verify")
+    @abstractmethod
+    async def verify(self, verification: Verification) -> Measurements:
+        """Measure whether it helped.  The first and the deciding look are on record."""
+
+    @activity.defn(name="close")
+    @abstractmethod
+    async def close(self, closing: Closing) -> None:
+        """Record the ending and give the lease back."""
+
+
+CASE_TIMEOUT = timedelta(seconds=60)
+"""How long one call may take, its checks and a slow disk included."""
