@@ -1,0 +1,151 @@
+"""Settings: read once, at the edge.  Nothing else in the product reads the environment.
+
+Every variable begins with `PARAMEDIC_`.  A misspelt one stops the process, because a setting
+that silently does nothing is found out at 3am.  docs/settings.md lists them, and a test keeps
+that list equal to this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from runbooks.errors import ParamedicError
+
+PREFIX = "PARAMEDIC_"
+
+
+class SettingsError(ParamedicError):
+    """The environment does not hold a valid set of settings."""
+
+    code = "settings_wrong"
+
+
+class Settings(BaseModel):
+    """Everything that may differ between two deployments of the same image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = Path(".paramedic")
+    """Folder of all state: the ledger, Temporal's database, keys, the freeze file."""
+
+    runbooks: Path = Path("runbooks/catalog")
+    """Folder of the runbooks, one YAML file each."""
+
+    connections: Path | None = None
+    """YAML file that names the outside systems: Prometheus, endpoints, hosts, supervisors, groups."""
+
+    ledger_url: str | None = None
+    """Database of the ledger as an SQLAlchemy URL.  Default: `ledger.db` in the data folder."""
+
+    http_host: str = "127.0.0.1"
+    """Address that webhooks, metrics and health listen on."""
+
+    http_port: int = Field(default=8700, ge=0, le=65535)
+    """Port that webhooks, metrics and health listen on."""
+
+    webhook_tokens: tuple[SecretStr, ...] = ()
+    """Bearer tokens that senders may use, separated by commas: two, so that one can be rotated."""
+
+    webhook_basic: tuple[SecretStr, ...] = ()
+    """`user:password` pairs that senders may use, separated by commas."""
+
+    duplicate_window: timedelta = Field(default=timedelta(minutes=10), gt=timedelta())
+    """The same words from the same sender within this time are a duplicate and go no further."""
+
+    temporal_address: str | None = None
+    """`host:port` of a Temporal cluster.  Unset: `paramedic up` runs the embedded server."""
+
+    temporal_namespace: str = "paramedic"
+    """Temporal namespace."""
+
+    temporal_api_key: SecretStr | None = None
+    """API key for the Temporal cluster."""
+
+    temporal_tls_ca: Path | None = None
+    """Certificate of the authority that signed the cluster's certificate (mutual TLS)."""
+
+    temporal_tls_cert: Path | None = None
+    """Client certificate for mutual TLS."""
+
+    temporal_tls_key: Path | None = None
+    """Client key for mutual TLS."""
+
+    temporal_binary: Path | None = None
+    """The `temporal` program for the embedded server.  Default: the one that was installed with Paramedic."""
+
+    temporal_port: int = Field(default=7233, ge=0, le=65535)
+    """Port of the embedded server, on 127.0.0.1.  0: a free one."""
+
+    slack: Literal["on", "off"] = "on"
+    """`off` says out loud that there is no chat: gates then end as nobody answered."""
+
+    slack_bot_token: SecretStr | None = None
+    """The bot token, `xoxb-...`."""
+
+    slack_app_token: SecretStr | None = None
+    """The app token for Socket Mode, `xapp-...`."""
+
+    slack_channel: str = "#incidents"
+    """Channel of the cards, as a name or an id."""
+
+    slack_base_url: str = "https://slack.com/api/"
+    """Base URL of the Web API.  Only the practice workspace has another."""
+
+    decision_keys: tuple[str, ...] = ()
+    """Public keys (base64, Ed25519) of listeners on other machines whose decisions this worker accepts."""
+
+    shutdown_grace: timedelta = Field(default=timedelta(seconds=20), gt=timedelta())
+    """How long running actions may finish after SIGTERM.  Keep it under the pod's own."""
+
+    log_format: Literal["json", "text"] = "json"
+    """`text` for people at a terminal."""
+
+    @model_validator(mode="after")
+    def _tokens_go_with_slack(self) -> Self:
+        tokens = (self.slack_bot_token, self.slack_app_token)
+        if self.slack == "off" and any(tokens):
+            raise ValueError("PARAMEDIC_SLACK is off, but Slack tokens are set: take away one or the other")
+        return self
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's URL with the default filled in."""
+        return self.ledger_url or f"sqlite:///{self.data.resolve() / 'ledger.db'}"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings from the variables that begin with `PARAMEDIC_`.
+
+        Lists are separated by commas, spans are ISO 8601 (`PT45S`).
+
+        Raises:
+            SettingsError: names every unknown and malformed variable at once.
+        """
+        lists = {name for name, field in cls.model_fields.items() if "tuple" in str(field.annotation)}
+        named: dict[str, object] = {}
+        for variable, text in environ.items():
+            if not variable.startswith(PREFIX):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            named[name] = [item for item in text.split(",") if item] if name in lists else text
+        try:
+            return cls.model_validate(named)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """Say what is wrong with which variable, without repeating its value: it may be a secret."""
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+        known = problem["type"] != "extra_forbidden"
+        lines.append(
+            f"{name}: {problem['msg'] if known else 'there is no such setting; see docs/settings.md'}"
+        )
+    return "\n".join(lines)
