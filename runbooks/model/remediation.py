@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from enum import StrEnum
-from typing import Any
 
 from runbooks.model.base import Value
 from runbooks.model.plan import Plan
@@ -89,6 +88,7 @@ class Examination(Value):
         withheld: set where admission refused, or the plan could not be rendered.
         plan: set where everything passed.
         observe: say what would be done, and end there.
+        requested_by: the person who asked for it, who may therefore not approve it; empty for alerts.
     """
 
     remediation: str
@@ -98,13 +98,19 @@ class Examination(Value):
     plan: Plan | None = None
     plan_digest: str = ""
     observe: bool = False
+    requested_by: str = ""
 
 
 class Closing(Value):
-    """How a remediation ended, and why, in one sentence."""
+    """How a remediation ended, and why, in one sentence.
+
+    Attributes:
+        reason: a stable word (`verified`, `denied`, `frozen`, `check_failed`, ...).
+        keep_lease: the target is in a state that nobody knows: no other runbook may touch it.
+    """
 
     remediation: str
     ending: Ending
     reason: str
     sentence: str
-    details: dict[str, Any] = {}
+    keep_lease: bool = False

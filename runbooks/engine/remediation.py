@@ -1,0 +1,406 @@
+"""One remediation: admit, check, plan, ask, check again, act, verify, end.
+
+The order stands here once, so that no runbook's author can forget it.  What the engine knows
+comes from its ports; what it decides comes from `runbooks.policy`.  It holds no label, no
+template and no secret: the ledger's keeper does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from runbooks.model.action import Outcome, Receipt
+    from runbooks.model.alert import AlertStatus, Arrival
+    from runbooks.model.decision import SignedDecision
+    from runbooks.model.plan import Plan, PlannedAction
+    from runbooks.model.remediation import CallIn, Closing, Ending, Examination, Order
+    from runbooks.model.verdict import CheckResult, Verdict, worst
+    from runbooks.policy.endings import (
+        action_key,
+        ending_of_checks,
+        ending_of_receipt,
+        ending_of_verification,
+        may_ask_again,
+    )
+    from runbooks.policy.gate import Gate, GateState
+    from runbooks.ports.case import (
+        CASE_TIMEOUT,
+        ActionOrder,
+        CasePort,
+        GateRequest,
+        GateSettlement,
+        Joining,
+        Judgement,
+        SecondLook,
+        Verification,
+    )
+
+TASK_QUEUE = "paramedic"
+
+CALL_IN_WITHIN = timedelta(minutes=1)
+"""A workflow that nobody called in to, because it was started by hand, ends after this."""
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+"""How soon a worker that died or froze in the middle of an action is noticed."""
+
+ATTEMPT_PAUSE = timedelta(seconds=2)
+"""Between two attempts at one action."""
+
+LEDGER_PATIENCE = timedelta(minutes=10)
+"""How long an action is put off while the ledger cannot be written."""
+
+_KEEP_TRYING = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    maximum_interval=timedelta(seconds=10),
+    non_retryable_error_types=["RefusedError"],
+)
+_ONCE = RetryPolicy(maximum_attempts=1)
+
+A = TypeVar("A")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@workflow.defn(name="Remediation")
+class Remediation:
+    """One run of one runbook for one target.  Its id is `remediation/<runbook>/<target>`."""
+
+    def __init__(self) -> None:
+        self._arrivals: list[Arrival] = []
+        self._taken_in = 0  # how many of the arrivals are on record
+        self._remediation = ""
+        self._gate: Gate | None = None
+        self._deciding = asyncio.Lock()
+        self._closing = False
+        self._resolved = False
+
+    @workflow.run
+    async def run(self, order: Order) -> Closing | None:
+        """Carry out `order`.  None: there was nothing new to do."""
+        if not self._arrivals and not await self._called_in():
+            return None
+        found = await self._examine(order)
+        if not found.remediation:
+            return None
+        self._remediation = found.remediation
+        joining = asyncio.create_task(self._keep_joining())
+        closing = await self._remediate(found, order)
+        self._closing = True
+        await joining
+        await _ask(CasePort.close, closing)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return closing
+
+    @workflow.signal
+    def arrive(self, arrival: Arrival) -> None:
+        """Take in one more alert for the same runbook and target."""
+        self._arrivals.append(arrival)
+        self._resolved = arrival.status is AlertStatus.RESOLVED
+
+    @workflow.update
+    async def decide(self, signed: SignedDecision) -> Judgement:
+        """Count one person's answer, or say why it does not count; both are on record."""
+        # Several answers can be in here at once.  Whatever was true before an `await` must be
+        # asked again after it; the lock makes that one question instead of a race.
+        async with self._deciding:
+            gate = self._open_gate()
+            if (objection := gate.objection(signed.decision, workflow.now())) is not None:
+                return Judgement(objection=objection)
+            judgement = await _ask(CasePort.judge_decision, signed)
+            if judgement.objection is None:
+                gate.record(signed)
+            return judgement
+
+    @decide.validator
+    def refuse_decision(self, signed: SignedDecision) -> None:
+        """Refuse what cannot count; it then leaves no trace in the history."""
+        objection = self._open_gate().objection(signed.decision, workflow.now())
+        if objection is not None:
+            raise ApplicationError(objection, type="DecisionRefused", non_retryable=True)
+
+    async def _remediate(self, found: Examination, order: Order) -> Closing:
+        """Judge the examination, ask, look again, act, verify."""
+        if (closing := self._ending_of_examination(found)) is not None:
+            return closing
+        plan = _certain(found.plan)
+
+        if plan.gate is not None:
+            if (closing := await self._ask_people(found, plan)) is not None:
+                return closing
+            # People take minutes to answer.  What they approved may no longer be needed, or allowed.
+            if (closing := await self._look_again(found, "after the gate")) is not None:
+                return closing
+
+        receipt = await self._act(found, order, plan)
+        if receipt is not None:
+            return await self._recover(found, order, plan, receipt)
+        return await self._verify(found, order, plan)
+
+    # --- before acting ------------------------------------------------------------------------
+
+    async def _called_in(self) -> bool:
+        try:
+            await workflow.wait_condition(lambda: bool(self._arrivals), timeout=CALL_IN_WITHIN)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _examine(self, order: Order) -> Examination:
+        entries = tuple(arrival.entry for arrival in self._arrivals)
+        self._taken_in = len(entries)
+        info = workflow.info()
+        call = CallIn(
+            order=order, workflow_id=info.workflow_id, first_run=info.first_execution_run_id, entries=entries
+        )
+        return await _ask(CasePort.examine, call)
+
+    async def _keep_joining(self) -> None:
+        """Record alerts that arrive while the remediation is in progress, until it closes."""
+        while True:
+            await workflow.wait_condition(lambda: self._closing or self._taken_in < len(self._arrivals))
+            if self._taken_in == len(self._arrivals):
+                return
+            new = tuple(arrival.entry for arrival in self._arrivals[self._taken_in :])
+            self._taken_in = len(self._arrivals)
+            await _ask(CasePort.join, Joining(remediation=self._remediation, entries=new))
+
+    def _ending_of_examination(self, found: Examination) -> Closing | None:
+        if found.withheld is not None:
+            return self._close_as(Ending.WITHHELD, found.withheld.reason, found.withheld.sentence)
+        if (closing := ending_of_checks(self._remediation, found.checks, "before acting")) is not None:
+            return closing
+        if found.observe:
+            return self._close_as(
+                Ending.WITHHELD, "observe", "This runbook only observes: the plan is on record."
+            )
+        return None
+
+    async def _look_again(self, found: Examination, when: str) -> Closing | None:
+        look = SecondLook(remediation=self._remediation, fencing=found.fencing)
+        again = await _ask(CasePort.examine_again, look)
+        if again.withheld is not None:
+            ending = Ending.STOPPED if again.withheld.reason == "frozen" else Ending.WITHHELD
+            return self._close_as(ending, again.withheld.reason, again.withheld.sentence)
+        return ending_of_checks(self._remediation, again.checks, when)
+
+    # --- the gate -----------------------------------------------------------------------------
+
+    async def _ask_people(self, found: Examination, plan: Plan) -> Closing | None:
+        terms = _certain(plan.gate)
+        opens_at = workflow.now()
+        gate = Gate(
+            f"{self._remediation}/gate-1",
+            terms=terms,
+            plan_digest=found.plan_digest,
+            requested_by=found.requested_by,
+            expires_at=opens_at + terms.within,
+        )
+        request = GateRequest(
+            remediation=self._remediation,
+            gate=gate.id,
+            plan_digest=found.plan_digest,
+            terms=terms,
+            opens_at=opens_at,
+            expires_at=gate.expires_at,
+        )
+        self._gate = gate
+        await _ask(CasePort.open_gate, request)
+        await self._settle(gate, found)
+        settlement = GateSettlement(
+            remediation=self._remediation, gate=gate.id, outcome=str(gate.state), sentence=gate.sentence
+        )
+        await _ask(CasePort.close_gate, settlement)
+        return self._ending_of_gate(gate)
+
+    async def _settle(self, gate: Gate, found: Examination) -> None:
+        """Wait until people decided, nobody did in time, or a resolved alert proved to be true."""
+        while gate.state is GateState.OPEN:
+            remaining = max(gate.expires_at - workflow.now(), timedelta())
+            try:
+                await workflow.wait_condition(
+                    lambda: gate.state is not GateState.OPEN or self._resolved, timeout=remaining
+                )
+            except TimeoutError:
+                async with self._deciding:
+                    gate.expire()
+                return
+            if gate.state is GateState.OPEN:
+                # "Resolved" is a hint, not a proof: measure, and withdraw the question only then.
+                self._resolved = False
+                closing = await self._look_again(found, "while waiting at the gate")
+                async with self._deciding:
+                    if closing is not None and closing.ending is Ending.NOT_NEEDED:
+                        gate.withdraw(closing.sentence)
+
+    def _ending_of_gate(self, gate: Gate) -> Closing | None:
+        match gate.state:
+            case GateState.APPROVED:
+                return None
+            case GateState.DENIED:
+                return self._close_as(Ending.DENIED, "denied", gate.sentence)
+            case GateState.WITHDRAWN:
+                return self._close_as(Ending.NOT_NEEDED, "check_failed", gate.sentence)
+            case _:
+                return self._close_as(Ending.EXPIRED, "expired", gate.sentence)
+
+    def _open_gate(self) -> Gate:
+        if self._gate is None:
+            raise ApplicationError("nothing has been asked yet", type="DecisionRefused", non_retryable=True)
+        return self._gate
+
+    # --- acting -------------------------------------------------------------------------------
+
+    async def _act(self, found: Examination, order: Order, plan: Plan) -> Receipt | None:
+        """Carry out the plan's actions in order.  Return the first receipt that is not ok."""
+        for action in plan.actions:
+            receipt = await self._carry_out(found, order, action, "do")
+            if receipt.outcome is not Outcome.OK:
+                return receipt
+        return None
+
+    async def _carry_out(self, found: Examination, order: Order, action: PlannedAction, part: str) -> Receipt:
+        """Make attempts at one action under one key until its outcome is known, or may not be asked again.
+
+        Temporal tries an action once.  The loop stands here, so that each repetition is probed,
+        recorded and counted, and can be stopped by a freeze.
+        """
+        key = action_key(found.remediation, part, action.id, found.plan_digest)
+        patience_ends = workflow.now() + LEDGER_PATIENCE
+        attempt = 1
+        while True:
+            receipt = await self._attempt(found, order, action, key, attempt)
+            if receipt.reason == "ledger_unavailable" and workflow.now() < patience_ends:
+                await workflow.sleep(ATTEMPT_PAUSE)
+                continue
+            if not may_ask_again(action, receipt, attempt):
+                return receipt
+            attempt += 1
+            await workflow.sleep(ATTEMPT_PAUSE)
+
+    async def _attempt(
+        self, found: Examination, order: Order, action: PlannedAction, key: str, attempt: int
+    ) -> Receipt:
+        commission = ActionOrder(
+            remediation=found.remediation,
+            target=order.target,
+            plan_digest=found.plan_digest,
+            action=action,
+            key=key,
+            attempt=attempt,
+            fencing=found.fencing,
+            gate=self._gate.id if self._gate else "",
+            decisions=self._gate.approvals if self._gate else (),
+        )
+        try:
+            receipt: Receipt = await workflow.execute_activity(
+                action.uses,
+                commission,
+                result_type=Receipt,
+                activity_id=f"{key}/{attempt}",
+                start_to_close_timeout=action.timeout + 2 * HEARTBEAT_TIMEOUT,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=_ONCE,
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+        except ActivityError as error:
+            # "Timed out" is not "did not happen": the next attempt finds out before it does anything.
+            sentence = f"The worker was lost while it acted ({error.cause or error})."
+            return Receipt(
+                key=key, outcome=Outcome.UNKNOWN, sentence=sentence, reason="lost", attempt=attempt
+            )
+        return receipt
+
+    # --- after acting -------------------------------------------------------------------------
+
+    async def _verify(self, found: Examination, order: Order, plan: Plan) -> Closing:
+        results = await self._look_until_it_holds(plan)
+        closing = ending_of_verification(self._remediation, results)
+        if closing.ending is Ending.MITIGATED:
+            return closing
+        if await self._undo(found, order, plan.actions):
+            closing = closing.model_copy(
+                update={
+                    "ending": Ending.ROLLED_BACK,
+                    "sentence": f"{closing.sentence} What was done is undone.",
+                }
+            )
+        await self._otherwise(found, order, plan)
+        return closing
+
+    async def _look_until_it_holds(self, plan: Plan) -> Sequence[CheckResult]:
+        """Measure until every check passes or its time is over."""
+        begun = workflow.now()
+        patience = max((check.within for check in plan.verify), default=timedelta())
+        pause = min((check.every for check in plan.verify), default=timedelta(seconds=1))
+        look = 0
+        while True:
+            look += 1
+            final = workflow.now() - begun + pause > patience
+            asked = Verification(remediation=self._remediation, checks=plan.verify, look=look, final=final)
+            results = (await _ask(CasePort.verify, asked)).results
+            if worst(results) is Verdict.PASSED or final:
+                return results
+            await workflow.sleep(pause)
+
+    async def _recover(self, found: Examination, order: Order, plan: Plan, receipt: Receipt) -> Closing:
+        """An action was not ok: undo what was done before it where that is safe, and tell people."""
+        done = _before(plan.actions, receipt, found)
+        failed = plan.actions[len(done)]
+        closing = ending_of_receipt(self._remediation, receipt, failed.name)
+        if receipt.outcome in {Outcome.FAILED, Outcome.NOT_SENT} and await self._undo(found, order, done):
+            closing = closing.model_copy(
+                update={"sentence": f"{closing.sentence} What was done before it is undone."}
+            )
+        await self._otherwise(found, order, plan)
+        return closing
+
+    async def _undo(self, found: Examination, order: Order, done: Sequence[PlannedAction]) -> bool:
+        """Take back what can be taken back, last first.  True: all of it is taken back."""
+        complete = bool(done)
+        for action in reversed(done):
+            if action.undo is None:
+                complete = False
+                continue
+            receipt = await self._carry_out(found, order, action.undo, "undo")
+            complete = complete and receipt.outcome is Outcome.OK
+        return complete
+
+    async def _otherwise(self, found: Examination, order: Order, plan: Plan) -> None:
+        """Carry out what is to happen when it did not work.  One that fails does not stop the next."""
+        for action in plan.otherwise:
+            await self._carry_out(found, order, action, "otherwise")
+
+    def _close_as(self, ending: Ending, reason: str, sentence: str) -> Closing:
+        return Closing(remediation=self._remediation, ending=ending, reason=reason, sentence=sentence)
+
+
+async def _ask(method: Callable[[Any, A], Awaitable[R]], argument: A) -> R:
+    """Call one method of the case's port, as a local activity: short, repeatable, and cheap."""
+    return await workflow.execute_local_activity_method(
+        method, argument, start_to_close_timeout=CASE_TIMEOUT, retry_policy=_KEEP_TRYING
+    )
+
+
+def _certain(value: T | None) -> T:
+    """Return a value that must be there by now."""
+    if value is None:
+        raise ApplicationError(
+            "the examination passed without a plan", type="EngineError", non_retryable=True
+        )
+    return value
+
+
+def _before(
+    actions: Sequence[PlannedAction], receipt: Receipt, found: Examination
+) -> Sequence[PlannedAction]:
+    """Return the actions that come before the one that `receipt` belongs to."""
+    keys = [action_key(found.remediation, "do", action.id, found.plan_digest) for action in actions]
+    return actions[: keys.index(receipt.key)]
