@@ -35,7 +35,7 @@ check: $(READY)  ## Format, lint, types, arrows, Dockerfile
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing 2>&1 | tail -n 3
+	@arrows=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$arrows"; exit 1; }
 	@$(BIN)/hadolint Dockerfile
 
 fix: $(READY)  ## Format, and mend what a machine can mend

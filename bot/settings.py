@@ -28,7 +28,7 @@ class SettingsError(ParamedicError):
 class Settings(BaseModel):
     """Everything that may differ between two deployments of the same image."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     data: Path = Path(".paramedic")
     """Folder of all state: the ledger, Temporal's database, keys, the freeze file."""

@@ -54,7 +54,7 @@ class TemporalServer:
     def __init__(self, folder: Path, *, port: int, namespace: str, binary: Path | None = None) -> None:
         self.namespace = namespace
         self.address = f"127.0.0.1:{port or free_port()}"
-        self._folder = folder
+        self._folder = folder.resolve()
         self._binary = binary or Path(sys.executable).parent / "temporal"
         self._lock: IO[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None

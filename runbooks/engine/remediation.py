@@ -290,6 +290,7 @@ class Remediation:
     ) -> Receipt:
         commission = ActionOrder(
             remediation=found.remediation,
+            runbook=order.runbook,
             target=order.target,
             plan_digest=found.plan_digest,
             action=action,

@@ -126,6 +126,7 @@ class Runbook(Value):
         name: the same word as the file's name, the label and the metric.
         digest: SHA-256 of the file's text, hex: what ran is what was reviewed.
         target: template of the thing acted on: key of lock, dedupe and blast radius.
+        target_place: where that template stands.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Runbook(Value):
     autonomy: Autonomy
     when: tuple[Trigger, ...]
     target: str
+    target_place: Place | None = None
     limits: Limits = Limits()
     checks: tuple[CheckStep, ...] = ()
     gate: GateRule | None = None

@@ -96,6 +96,7 @@ class ActionOrder(Value):
     """
 
     remediation: str
+    runbook: str
     target: str
     plan_digest: str
     action: PlannedAction

@@ -1,0 +1,301 @@
+"""The keeping of cases: what the engine's port asks for, done with the ledger and the measurements.
+
+Everything that is concluded in here stands in the ledger before the engine learns of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from temporalio import activity
+
+from activities.freeze_file import frozen_by_file
+from activities.ledger import approvals, inbox, remediations, versions
+from activities.ledger.store import Ledger
+from activities.performing import Performer
+from activities.signatures import TrustedKeys
+from runbooks.errors import RenderError
+from runbooks.language.document import RunbookErrors, parse_runbook
+from runbooks.language.facts import Facts
+from runbooks.language.rendering import render_checks, render_plan
+from runbooks.model.decision import SignedDecision
+from runbooks.model.plan import Plan, PlannedCheck
+from runbooks.model.record import Entry, RecordKind
+from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
+from runbooks.model.runbook import Autonomy, Runbook
+from runbooks.model.verdict import CheckResult, Verdict, worst
+from runbooks.ports.case import (
+    CasePort,
+    GateRequest,
+    GateSettlement,
+    Joining,
+    Judgement,
+    Measurements,
+    Reexamination,
+    SecondLook,
+    Verification,
+)
+
+
+class LedgerCase(CasePort):
+    """Keeps cases in the ledger, and measures with the installation's own checks."""
+
+    def __init__(
+        self, ledger: Ledger, performer: Performer, trusted: TrustedKeys, *, freeze_file: Path
+    ) -> None:
+        self._ledger = ledger
+        self._performer = performer
+        self._trusted = trusted
+        self._freeze_file = freeze_file
+        self._vocabulary = performer.registry.vocabulary
+        self._runbooks: dict[str, Runbook] = {}
+
+    def activities(self) -> list[Any]:
+        """Return the port's methods as Temporal activities."""
+        return [
+            self.examine,
+            self.examine_again,
+            self.join,
+            self.open_gate,
+            self.judge_decision,
+            self.close_gate,
+            self.verify,
+            self.close,
+        ]
+
+    @activity.defn(name="examine")
+    async def examine(self, call: CallIn) -> Examination:
+        """Admit, measure the checks, render the plan; each on record before this returns."""
+        runbook = await self._runbook(call.order.runbook_digest)
+        if runbook is None:
+            return await self._explain_unknown_runbook(call)
+        now, file = datetime.now(UTC), frozen_by_file(self._freeze_file)
+        admission = await self._ledger.write(
+            lambda t: remediations.admit(t, call, runbook, at=now, frozen_by_file=file)
+        )
+        found = Examination(
+            remediation=admission.remediation,
+            fencing=admission.fencing,
+            withheld=admission.withheld,
+            observe=runbook.autonomy is Autonomy.OBSERVE,
+            requested_by=admission.requested_by,
+        )
+        if not admission.remediation or admission.withheld is not None:
+            return found
+        facts = Facts(
+            labels=admission.alert.labels, annotations=admission.alert.annotations, target=call.order.target
+        )
+        try:
+            return await self._measure_and_plan(found, runbook, facts)
+        except RenderError as error:
+            return found.model_copy(update={"withheld": Withheld(reason=error.code, sentence=str(error))})
+
+    @activity.defn(name="examine_again")
+    async def examine_again(self, look: SecondLook) -> Reexamination:
+        """Ask admission and the checks again: people take minutes to answer."""
+        now, file = datetime.now(UTC), frozen_by_file(self._freeze_file)
+        standing = await self._ledger.write(
+            lambda t: remediations.admit_again(t, look.remediation, look.fencing, at=now, frozen_by_file=file)
+        )
+        if standing.withheld is not None:
+            return Reexamination(withheld=standing.withheld)
+        runbook = await self._runbook(standing.runbook_digest)
+        if runbook is None:
+            return Reexamination(withheld=_unknown_runbook(standing.runbook_digest))
+        facts = Facts(
+            labels=standing.alert.labels, annotations=standing.alert.annotations, target=standing.target
+        )
+        checks = render_checks(runbook, facts, self._vocabulary)
+        results = await self._measure(checks, facts, look.remediation)
+        await self._ledger.append(
+            *_check_entries(look.remediation, standing.target, "again", checks, results)
+        )
+        return Reexamination(checks=tuple(results))
+
+    @activity.defn(name="join")
+    async def join(self, joining: Joining) -> None:
+        """Record that these alerts are taken care of by the remediation in progress."""
+        now = datetime.now(UTC)
+        await self._ledger.write(lambda t: remediations.join(t, joining.remediation, joining.entries, at=now))
+
+    @activity.defn(name="open_gate")
+    async def open_gate(self, request: GateRequest) -> None:
+        """Record that people are asked; whoever shows gates to people reads the record."""
+        data = {
+            "gate": request.gate,
+            "approvers": list(request.terms.approvers),
+            "need": request.terms.need,
+            "opens_at": request.opens_at.isoformat(),
+            "expires_at": request.expires_at.isoformat(),
+            "plan_digest": request.plan_digest,
+        }
+        await self._ledger.append(
+            _entry(request.remediation, RecordKind.GATE_ASKED, f"{request.gate}/asked", data)
+        )
+
+    @activity.defn(name="judge_decision")
+    async def judge_decision(self, signed: SignedDecision) -> Judgement:
+        """Verify signature, digest and single use, and record the decision with the result."""
+        genuine = self._trusted.verify(signed)
+        now = datetime.now(UTC)
+        objection = await self._ledger.write(lambda t: approvals.judge(t, signed, genuine=genuine, at=now))
+        return Judgement(objection=objection)
+
+    @activity.defn(name="close_gate")
+    async def close_gate(self, settlement: GateSettlement) -> None:
+        """Record how the gate closed."""
+        data = {"gate": settlement.gate, "sentence": settlement.sentence}
+        event = f"{settlement.gate}/closed"
+        entry = _entry(
+            settlement.remediation, RecordKind.GATE_CLOSED, event, data, outcome=settlement.outcome
+        )
+        await self._ledger.append(entry)
+
+    @activity.defn(name="verify")
+    async def verify(self, verification: Verification) -> Measurements:
+        """Measure whether it helped.  The first and the deciding look are on record."""
+        remediation = verification.remediation
+        standing = await self._ledger.read(lambda c: remediations.standing(c, remediation))
+        facts = Facts(
+            labels=standing.alert.labels, annotations=standing.alert.annotations, target=standing.target
+        )
+        checks = verification.checks
+        results = await self._measure(checks, facts, remediation)
+        if verification.look == 1 or verification.final or worst(results) is Verdict.PASSED:
+            entries = _check_entries(
+                remediation, standing.target, "verify", checks, results, look=verification.look
+            )
+            await self._ledger.append(*entries)
+        return Measurements(results=tuple(results))
+
+    @activity.defn(name="close")
+    async def close(self, closing: Closing) -> None:
+        """Record the ending and give the lease back."""
+        now = datetime.now(UTC)
+        await self._ledger.write(lambda t: remediations.close(t, closing, at=now))
+
+    async def _measure_and_plan(self, found: Examination, runbook: Runbook, facts: Facts) -> Examination:
+        checks = render_checks(runbook, facts, self._vocabulary)
+        results = await self._measure(checks, facts, found.remediation)
+        entries = _check_entries(found.remediation, facts.target, "before", checks, results)
+        if worst(results) is not Verdict.PASSED:
+            await self._ledger.append(*entries)
+            return found.model_copy(update={"checks": tuple(results)})
+        seen = facts.model_copy(update={"checks": {result.id: result.result for result in results}})
+        try:
+            plan = render_plan(runbook, seen, self._vocabulary)
+        except RenderError:
+            await self._ledger.append(*entries)
+            raise
+        digest = plan.digest
+        await self._ledger.append(*entries, _plan_entry(found, plan, digest))
+        return found.model_copy(update={"checks": tuple(results), "plan": plan, "plan_digest": digest})
+
+    async def _measure(
+        self, checks: Sequence[PlannedCheck], facts: Facts, remediation: str
+    ) -> list[CheckResult]:
+        """Measure all checks at the same time, in the order of the runbook."""
+        measuring = (
+            self._performer.measure(check, facts, remediation=remediation, target=facts.target)
+            for check in checks
+        )
+        return await asyncio.gather(*measuring)
+
+    async def _runbook(self, digest: str) -> Runbook | None:
+        """Return the version of a runbook that was kept under `digest`: what matched is what runs."""
+        if digest not in self._runbooks:
+            text = await self._ledger.read(lambda c: versions.text_of(c, digest))
+            if text is None:
+                return None
+            try:
+                self._runbooks[digest] = parse_runbook(
+                    text, file=f"version {digest[:12]}", vocabulary=self._vocabulary
+                )
+            except RunbookErrors:
+                return None
+        return self._runbooks[digest]
+
+    async def _explain_unknown_runbook(self, call: CallIn) -> Examination:
+        why = _unknown_runbook(call.order.runbook_digest)
+
+        def explain(transaction: Any) -> None:
+            for entry in inbox.entries(transaction.connection, call.entries):
+                remediations.explain(transaction, entry, why.reason, why.sentence)
+
+        await self._ledger.write(explain)
+        return Examination(remediation="")
+
+
+def _unknown_runbook(digest: str) -> Withheld:
+    sentence = f"No usable version {digest[:12]} of this runbook was ever loaded here."
+    return Withheld(reason="unknown_runbook", sentence=sentence)
+
+
+def _check_entries(
+    remediation: str,
+    target: str,
+    round_: str,
+    checks: Sequence[PlannedCheck],
+    results: Sequence[CheckResult],
+    *,
+    look: int = 1,
+) -> list[Entry]:
+    return [
+        _entry(
+            remediation,
+            RecordKind.CHECK,
+            # Measuring twice, after a crash for instance, is two measurements: both are kept.
+            f"{remediation}/check/{round_}/{check.id}/{datetime.now(UTC).timestamp():.6f}",
+            _check_data(round_, check, result, look),
+            outcome=str(result.verdict),
+            object_=target,
+        )
+        for check, result in zip(checks, results, strict=True)
+    ]
+
+
+def _check_data(round_: str, check: PlannedCheck, result: CheckResult, look: int) -> Mapping[str, Any]:
+    return {
+        "round": round_,
+        "id": check.id,
+        "name": check.name,
+        "uses": check.uses,
+        "arguments": check.arguments,
+        "expect": check.expect or "",
+        "sentence": result.sentence,
+        "result": result.result,
+        "took_ms": result.took_ms,
+        "measured_at": result.at.isoformat(),
+        "look": look,
+    }
+
+
+def _plan_entry(found: Examination, plan: Plan, digest: str) -> Entry:
+    data = {"digest": digest, "plan": plan.model_dump(mode="json"), "observe": found.observe}
+    event = f"{found.remediation}/plan/{digest}"
+    return _entry(found.remediation, RecordKind.PLAN, event, data, object_=plan.target)
+
+
+def _entry(
+    remediation: str,
+    kind: RecordKind,
+    event: str,
+    data: Mapping[str, Any],
+    *,
+    outcome: str = "-",
+    object_: str = "-",
+) -> Entry:
+    return Entry(
+        event_id=event,
+        stream=remediation,
+        kind=kind,
+        actor="bot:worker",
+        source="case",
+        object=object_,
+        outcome=outcome,
+        data=dict(data),
+    )

@@ -1,0 +1,148 @@
+"""Approvals: which answers count, each on record, and each used for one plan only.
+
+The engine judges an answer too, but its state may be reset and its messages forged.  What counts
+here is what the ledger knows: the gate that was asked, the plan on record, who asked for the
+remediation, and a unique row for each approval that was counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from activities.ledger.remediations import requested_by
+from activities.ledger.schema import approval_use
+from activities.ledger.transaction import Transaction
+from runbooks.model.base import as_body
+from runbooks.model.decision import Answer, Decision, SignedDecision
+from runbooks.model.plan import GateTerms
+from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
+from runbooks.policy.gate import objection_to
+
+_COLUMNS = ("decision", "gate", "principal", "remediation", "plan_digest")
+
+
+def judge(transaction: Transaction, signed: SignedDecision, *, genuine: bool, at: datetime) -> str | None:
+    """Record an answer, and return why it does not count, or None if it does.
+
+    An approval that counts is used up by that: for its gate, its remediation and its plan.  The
+    same answer again counts again, as the same one.
+
+    Args:
+        genuine: whether a trusted listener's signature covers exactly this decision.
+    """
+    decision = signed.decision
+    if not genuine:
+        return _record(transaction, signed, "no trusted listener has signed this answer", at)
+    accepted = transaction.find(_event_id(decision))
+    if accepted is not None:
+        same = accepted.data["decision"] == _body_of(decision)
+        return None if same else _record(transaction, signed, "another answer came under this id before", at)
+    asked = _asked(transaction, decision)
+    if asked is None:
+        return _record(transaction, signed, "nobody was asked this", at)
+    objection = _objection(transaction, decision, asked, at)
+    if objection is None and decision.answer is Answer.APPROVED:
+        row = {**_purpose(decision), "used_at": at}
+        transaction.connection.execute(insert(approval_use), row)
+    return _record(transaction, signed, objection, at, stream=decision.remediation)
+
+
+def counted(connection: Connection, decision: Decision) -> bool:
+    """Return whether this approval was counted, for exactly this gate, remediation and plan."""
+    columns = [approval_use.c[name] for name in _COLUMNS]
+    query = select(*columns).where(approval_use.c.decision == decision.id)
+    row = connection.execute(query).mappings().one_or_none()
+    return row is not None and dict(row) == _purpose(decision)
+
+
+def _asked(transaction: Transaction, decision: Decision) -> Record | None:
+    """Return the record of the gate being asked, if it was, by this very remediation."""
+    record = transaction.find(f"{decision.gate}/asked")
+    is_asked = (
+        record is not None and record.kind is RecordKind.GATE_ASKED and record.stream == decision.remediation
+    )
+    return record if is_asked else None
+
+
+def _objection(transaction: Transaction, decision: Decision, asked: Record, at: datetime) -> str | None:
+    closed = transaction.find(f"{decision.gate}/closed")
+    if closed is not None:
+        return f"this request is already {closed.outcome}"
+    if at >= min(decision.expires_at, datetime.fromisoformat(asked.data["expires_at"])):
+        return "this answer came after the request had expired"
+    if _has_answered(transaction.connection, decision):
+        return "you have already answered"
+    terms = GateTerms(
+        approvers=asked.data["approvers"],
+        need=asked.data["need"],
+        within=datetime.fromisoformat(asked.data["expires_at"])
+        - datetime.fromisoformat(asked.data["opens_at"]),
+    )
+    asker = requested_by(transaction.connection, decision.remediation)
+    return objection_to(decision, terms, asked.data["plan_digest"], asker)
+
+
+def _has_answered(connection: Connection, decision: Decision) -> bool:
+    taken = (approval_use.c.decision == decision.id) | (
+        (approval_use.c.gate == decision.gate) & (approval_use.c.principal == decision.principal.key)
+    )
+    return connection.execute(select(approval_use.c.decision).where(taken)).first() is not None
+
+
+def _purpose(decision: Decision) -> dict[str, str]:
+    values = (
+        decision.id,
+        decision.gate,
+        decision.principal.key,
+        decision.remediation,
+        decision.plan_digest,
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _record(
+    transaction: Transaction,
+    signed: SignedDecision,
+    objection: str | None,
+    at: datetime,
+    stream: str = SYSTEM,
+) -> str | None:
+    """Record the answer and return `objection`.  One about no known gate must not enter a remediation's stream."""
+    decision = signed.decision
+    event_id = _event_id(decision)
+    if (
+        objection is not None
+    ):  # under a name of its own, so that a forgery cannot take the real answer's place
+        said = hashlib.sha256(decision.signed_bytes() + signed.signature.encode()).hexdigest()[:16]
+        event_id = f"{event_id}/refused/{said}"
+    transaction.append(
+        Entry(
+            event_id=event_id,
+            stream=stream,
+            kind=RecordKind.DECISION,
+            actor=decision.principal.key,
+            source=decision.via,
+            object=decision.gate,
+            outcome="accepted" if objection is None else "refused",
+            at=at,
+            data={
+                "decision": _body_of(decision),
+                "key_id": signed.key_id,
+                "signature": signed.signature,
+                "objection": objection or "",
+            },
+        )
+    )
+    return objection
+
+
+def _event_id(decision: Decision) -> str:
+    return f"{decision.gate}/decision/{decision.id}"
+
+
+def _body_of(decision: Decision) -> Any:
+    return as_body(decision.model_dump(mode="json"))

@@ -1,0 +1,62 @@
+"""A record as bytes: what is hashed, and how it is read back.
+
+The body is the RFC 8785 form of everything that the record says, its place in the ledger and the
+hash of the record before it in its stream included.  What comes from outside may hold text that
+has no such form (lone surrogates) or that a database refuses (NUL): it is written as an escape, so
+that nobody can send an alert that cannot be recorded, and so, without a record, not acted upon.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runbooks.errors import LedgerError
+from runbooks.model.base import as_body, canonical
+from runbooks.model.record import Record
+
+COLUMNS = ("seq", "event_id", "stream", "stream_seq", "kind", "actor", "source", "object", "outcome", "at")
+"""The names that stand both in the body and as columns beside it."""
+
+
+def recordable_text(text: str) -> str:
+    """Return `text` with lone surrogates and NUL written as `\\udXXX` and `\\x00`."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def recordable(value: Any) -> Any:
+    """Return `value` as the ledger can keep it: what `as_body` leaves, with recordable texts."""
+    return _with_recordable_texts(as_body(value))
+
+
+def _with_recordable_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return recordable_text(value)
+    if isinstance(value, dict):
+        return {recordable_text(key): _with_recordable_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_recordable_texts(item) for item in value]
+    return value
+
+
+def write_body(columns: dict[str, Any], data: dict[str, Any], stream_prev: str) -> bytes:
+    """Return the bytes that are hashed.  `stream_prev`: the previous record's leaf, hex, or empty."""
+    return canonical({**columns, "data": data, "stream_prev": stream_prev})
+
+
+def read_body(body: bytes) -> Record:
+    """Return the record that `body` holds.
+
+    Raises:
+        LedgerError: it holds none; somebody has changed it.
+    """
+    try:
+        content = json.loads(body)
+        del content["stream_prev"]
+        return Record.model_validate(content)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise LedgerError(
+            f"a record cannot be read: {body[:80]!r}... Verify the ledger: it was changed from outside."
+        ) from error

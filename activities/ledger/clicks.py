@@ -1,0 +1,160 @@
+"""Clicks: people's answers, durable before they are acknowledged, waiting for their workflow.
+
+A click is written in one transaction with its `decision.received` record, into the same table in
+which alerts wait.  Whoever delivers clicks claims them for a while; one whose deliverer died is
+claimed again when that time is over.
+
+A remediation's ending is the last record of its stream.  A click that comes after it is on record
+too, in the system's stream.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import bindparam, exists, insert, or_, select, update
+
+from activities.ledger.bodies import recordable
+from activities.ledger.schema import inbox, record
+from activities.ledger.transaction import Transaction
+from runbooks.model.base import Value, canonical
+from runbooks.model.decision import Answer
+from runbooks.model.record import SYSTEM, Entry, RecordKind
+
+
+class Click(Value):
+    """One person's answer as a listener saw it.  It selects a gate and nothing else.
+
+    Attributes:
+        id: of this very click: a second delivery of it is the same click.
+        gate: the gate's id, as the button carried it.
+        person: their key, `slack:T0123/U0456`.
+        reason: the person's own words.
+        via: `slack`, `cli`.
+        place: where the listener may answer the person; only the listener understands it.
+        at: when the listener saw it.
+    """
+
+    id: str
+    gate: str
+    answer: Answer
+    person: str
+    reason: str = ""
+    via: str
+    place: dict[str, str] = {}
+    at: datetime
+
+    @property
+    def remediation(self) -> str:
+        """The remediation that the gate belongs to, by its id."""
+        return self.gate.partition("/")[0]
+
+
+class Reception(StrEnum):
+    """What became of a click that was handed in."""
+
+    RECORDED = "recorded"
+    REPEATED = "repeated"  # this very click is on record already
+    UNKNOWN = "unknown"  # there is no such remediation; nothing was written
+
+
+_INSERT = insert(inbox)
+_PENDING = (
+    select(inbox.c.entry, inbox.c.body)
+    .where(
+        inbox.c.kind == "click",
+        inbox.c.done_at.is_(None),
+        or_(inbox.c.claimed_until.is_(None), inbox.c.claimed_until < bindparam("at")),
+    )
+    .order_by(inbox.c.seq)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)  # SQLite has one writer and needs no row locks
+)
+_CLAIM = (
+    update(inbox)
+    .where(inbox.c.entry.in_(bindparam("entries", expanding=True)))
+    .values(claimed_until=bindparam("until"))
+)
+_DONE = (
+    update(inbox)
+    .where(inbox.c.entry == bindparam("click"), inbox.c.done_at.is_(None))
+    .values(done_at=bindparam("at"))
+)
+_HAS_ENDED = select(
+    exists().where(record.c.stream == bindparam("stream"), record.c.kind == RecordKind.ENDING.value)
+)
+
+
+def accept_click(transaction: Transaction, click: Click) -> Reception:
+    """Put a click on record and into the inbox, unless it is there already."""
+    if click.remediation == SYSTEM or transaction.length(click.remediation) == 0:
+        return Reception.UNKNOWN
+    entry = _received(transaction, click)
+    if transaction.find(entry.event_id) is not None:
+        return Reception.REPEATED
+    kept = transaction.append(entry)
+    transaction.connection.execute(_INSERT, [_row_of(click, kept.seq)])
+    return Reception.RECORDED
+
+
+def claim_clicks(transaction: Transaction, limit: int, *, at: datetime, hold: timedelta) -> list[Click]:
+    """Take at most `limit` waiting clicks that nobody else has claimed, oldest first.
+
+    They are the caller's for `hold`; what is not done by then is given to the next who asks.
+    """
+    rows = transaction.connection.execute(_PENDING, {"at": at, "limit": limit}).all()
+    if rows:
+        transaction.connection.execute(_CLAIM, {"entries": [row.entry for row in rows], "until": at + hold})
+    return [Click.model_validate(json.loads(row.body)) for row in rows]
+
+
+def click_done(transaction: Transaction, click: str, *, at: datetime) -> None:
+    """Note that this click has been judged, or will never be.  It is not claimed again."""
+    transaction.connection.execute(_DONE, {"click": click, "at": at})
+
+
+def stream_for(transaction: Transaction, remediation: str) -> str:
+    """Return the stream for a record about `remediation`: its own until its ending, then the system's."""
+    ended = transaction.connection.execute(_HAS_ENDED, {"stream": remediation}).scalar_one()
+    return SYSTEM if ended else remediation
+
+
+def _received(transaction: Transaction, click: Click) -> Entry:
+    return Entry(
+        event_id=f"click/{click.id}",
+        stream=stream_for(transaction, click.remediation),
+        kind=RecordKind.DECISION_RECEIVED,
+        actor=click.person,
+        source=click.via,
+        object=click.gate,
+        outcome=click.answer.value,
+        at=click.at,
+        data={
+            "id": click.id,
+            "gate": click.gate,
+            "answer": click.answer.value,
+            "principal": click.person,
+            "via": click.via,
+        },
+    )
+
+
+def _row_of(click: Click, seq: int) -> dict[str, Any]:
+    return {
+        "entry": click.id,
+        "seq": seq,
+        "kind": "click",
+        "delivery": click.id,
+        "runbook": "",
+        "runbook_digest": "",
+        "target": click.remediation,
+        "sender": click.via,
+        "requested_by": click.person,
+        "body": canonical(recordable(click.model_dump(mode="json"))),
+        "received_at": click.at,
+        "claimed_until": None,
+        "done_at": None,
+    }

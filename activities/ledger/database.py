@@ -1,0 +1,73 @@
+"""The database engines: everything about SQLite that is not a table.
+
+One connection writes: it takes the write lock when a transaction begins, so that what it has read
+is still true when it commits.  Others read, each from a snapshot.  WAL lets them not wait for one
+another; `synchronous=FULL` is what makes a commit survive a power cut.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from runbooks.errors import LedgerError
+
+LOCK_TIMEOUT_MS = 2000
+"""How long a lock that another process holds is waited for."""
+
+READERS = 4
+
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    f"busy_timeout = {LOCK_TIMEOUT_MS}",
+)
+
+
+def file_of(url: str) -> Path:
+    """Return the file that `url` names.
+
+    Raises:
+        LedgerError: it is not the URL of an SQLite file.
+    """
+    try:
+        parsed: URL = make_url(url)
+    except ArgumentError as error:
+        raise LedgerError(f"{url!r} is not a database URL; sqlite:////path/to/ledger.db is one") from error
+    if parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
+        shown = parsed.render_as_string(hide_password=True)
+        raise LedgerError(f"the ledger needs a file of SQLite (sqlite:////path/to/ledger.db), not {shown!r}")
+    return Path(str(parsed.database))
+
+
+def writing_engine(url: str) -> Engine:
+    """Return the engine of the one connection that writes."""
+    return _engine(url, begin="BEGIN IMMEDIATE", pool_size=1, pragmas=_PRAGMAS)
+
+
+def reading_engine(url: str) -> Engine:
+    """Return the engine of the connections that read: each transaction is a snapshot."""
+    return _engine(url, begin="BEGIN", pool_size=READERS, pragmas=(*_PRAGMAS, "query_only = ON"))
+
+
+def _engine(url: str, *, begin: str, pool_size: int, pragmas: tuple[str, ...]) -> Engine:
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver begins no transactions of its own: we say when
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,206 @@
+"""The inbox: where alerts and requests are durable before they are answered, and wait for Temporal.
+
+An entry is written in the same transaction as its `alert.received` record, so whatever was
+acknowledged is both on record and waiting.  Feeders claim entries for a while; an entry whose
+feeder died is claimed again when that time is over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, update
+
+from activities.ledger.bodies import recordable, recordable_text
+from activities.ledger.schema import inbox
+from activities.ledger.transaction import Transaction
+from runbooks.model.alert import Alert
+from runbooks.model.base import Value, canonical
+from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
+
+
+class Delivery(Value):
+    """One alert, or one person's request, on its way to one runbook and target.
+
+    Attributes:
+        delivery: the identity of what was said: the same words twice have the same one.
+        runbook: empty where no runbook matched.
+        runbook_digest: the version that matched.
+        alert: None for a request without one.
+        sender: who delivered it, as authenticated.
+        requested_by: the person who asked for it; empty for an alert.
+    """
+
+    delivery: str
+    runbook: str
+    target: str
+    alert: Alert | None
+    sender: str
+    requested_by: str = ""
+    runbook_digest: str = ""
+
+
+class InboxEntry(Value):
+    """A delivery that was accepted.  Attributes as in `Delivery`, and its id and time."""
+
+    entry: str
+    kind: Literal["alert", "request"]
+    delivery: str
+    runbook: str
+    runbook_digest: str
+    target: str
+    alert: Alert | None
+    sender: str
+    requested_by: str
+    received_at: datetime
+
+
+class Acceptance(Value):
+    """What became of deliveries: the new entries, in the same order, and how many were duplicates."""
+
+    entries: tuple[InboxEntry, ...]
+    duplicates: int
+
+
+_INSERT = insert(inbox)
+_SAID_BEFORE = select(inbox.c.delivery, inbox.c.runbook, inbox.c.target).where(
+    inbox.c.delivery.in_(bindparam("deliveries", expanding=True)), inbox.c.received_at > bindparam("since")
+)
+_PENDING = (
+    select(inbox)
+    .where(
+        inbox.c.kind != "click",  # those have their own deliverer: activities.ledger.clicks
+        inbox.c.done_at.is_(None),
+        or_(inbox.c.claimed_until.is_(None), inbox.c.claimed_until < bindparam("at")),
+    )
+    .order_by(inbox.c.seq)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)  # SQLite has one writer and needs no row locks
+)
+_IN_ENTRIES = inbox.c.entry.in_(bindparam("entries", expanding=True))
+_CLAIM = update(inbox).where(_IN_ENTRIES).values(claimed_until=bindparam("until"))
+_DONE = update(inbox).where(_IN_ENTRIES, inbox.c.done_at.is_(None)).values(done_at=bindparam("at"))
+_ENTRIES = select(inbox).where(_IN_ENTRIES, inbox.c.kind != "click")
+
+
+def accept(
+    transaction: Transaction, deliveries: Iterable[Delivery], *, at: datetime, duplicate_window: timedelta
+) -> Acceptance:
+    """Put what is new into the inbox and on record.
+
+    A delivery that was accepted less than `duplicate_window` ago for the same runbook and target is
+    a duplicate: it is counted, and nothing is written.
+    """
+    offered = [_normalise(delivery) for delivery in deliveries]
+    known = {
+        (row.delivery, row.runbook, row.target)
+        for row in transaction.connection.execute(
+            _SAID_BEFORE,
+            {"deliveries": [delivery.delivery for delivery in offered], "since": at - duplicate_window},
+        )
+    }
+    entries: list[InboxEntry] = []
+    rows: list[dict[str, Any]] = []
+    for delivery in offered:
+        address = (delivery.delivery, delivery.runbook, delivery.target)
+        if address in known:
+            continue
+        known.add(address)
+        entry = _entry_of(delivery, at)
+        alert = recordable(delivery.alert.model_dump(mode="json")) if delivery.alert else None
+        record = transaction.append(_received(entry, alert))
+        entries.append(entry)
+        rows.append(_row_of(entry, alert, record))
+    if rows:
+        transaction.connection.execute(_INSERT, rows)
+    return Acceptance(entries=tuple(entries), duplicates=len(offered) - len(entries))
+
+
+def claim(transaction: Transaction, limit: int, *, at: datetime, hold: timedelta) -> list[InboxEntry]:
+    """Take at most `limit` pending entries that nobody else has claimed, oldest first.
+
+    They are the caller's for `hold`; what is not done by then is given to the next who asks.
+    """
+    rows = transaction.connection.execute(_PENDING, {"at": at, "limit": limit}).mappings().all()
+    if rows:
+        claimed = {"entries": [row["entry"] for row in rows], "until": at + hold}
+        transaction.connection.execute(_CLAIM, claimed)
+    return [_read_row(row) for row in rows]
+
+
+def done(transaction: Transaction, entries: Sequence[str], *, at: datetime) -> None:
+    """Note that Temporal has accepted these entries.  They are not claimed again."""
+    transaction.connection.execute(_DONE, {"entries": list(entries), "at": at})
+
+
+def entries(connection: Connection, ids: Iterable[str]) -> list[InboxEntry]:
+    """Return the entries with these ids, in this order; ids that nobody knows are left out."""
+    wanted = list(dict.fromkeys(recordable_text(each) for each in ids))
+    rows = connection.execute(_ENTRIES, {"entries": wanted}).mappings()
+    found = {row["entry"]: _read_row(row) for row in rows}
+    return [found[each] for each in wanted if each in found]
+
+
+def _normalise(delivery: Delivery) -> Delivery:
+    """Return the delivery with only text that can be kept."""
+    texts = ("delivery", "runbook", "target", "sender", "requested_by", "runbook_digest")
+    clean = {name: recordable_text(getattr(delivery, name)) for name in texts}
+    alert = delivery.alert
+    if alert is not None:
+        alert = alert.model_copy(
+            update={
+                "labels": recordable(alert.labels),
+                "annotations": recordable(alert.annotations),
+                "generator_url": recordable_text(alert.generator_url),
+            }
+        )
+    return delivery.model_copy(update={**clean, "alert": alert})
+
+
+def _entry_of(delivery: Delivery, at: datetime) -> InboxEntry:
+    address = [delivery.delivery, delivery.runbook, delivery.target, at.isoformat()]
+    return InboxEntry(
+        entry=hashlib.sha256(canonical(address)).hexdigest()[:24],
+        kind="request" if delivery.requested_by else "alert",
+        received_at=at,
+        **{name: getattr(delivery, name) for name in Delivery.model_fields},
+    )
+
+
+def _received(entry: InboxEntry, alert: dict[str, Any] | None) -> Entry:
+    return Entry(
+        event_id=f"received/{entry.entry}",
+        stream=SYSTEM,
+        kind=RecordKind.ALERT_RECEIVED,
+        actor=entry.requested_by or entry.sender,
+        source=entry.sender,
+        object=entry.target or "-",
+        outcome="matched" if entry.runbook else "unmatched",
+        at=entry.received_at,
+        data={
+            "delivery": entry.delivery,
+            "entry": entry.entry,
+            "alert": alert,
+            "runbook": entry.runbook,
+            "target": entry.target,
+            "sender": entry.sender,
+        },
+    )
+
+
+def _row_of(entry: InboxEntry, alert: dict[str, Any] | None, record: Record) -> dict[str, Any]:
+    columns = entry.model_dump(exclude={"alert"})
+    done_at = None if entry.runbook else entry.received_at  # nothing will come of what nothing matched
+    return {**columns, "seq": record.seq, "body": canonical(alert), "done_at": done_at}
+
+
+def _read_row(row: RowMapping) -> InboxEntry:
+    content = json.loads(row["body"])
+    return InboxEntry(
+        alert=None if content is None else Alert.model_validate(content),
+        **{name: row[name] for name in InboxEntry.model_fields if name != "alert"},
+    )

@@ -1,0 +1,353 @@
+"""The ledger's door: one thread writes, with group commit; a few read.
+
+A commit has to reach the disk, and the disk takes as long for a hundred records as for one.  So
+the writer takes everything that has queued up while it was busy, carries each piece of work out
+in one transaction, commits once, and only then answers.  Nothing is acknowledged that a power cut
+could take away.
+
+If a piece of work raises, the transaction is rolled back and each is carried out in its own, so
+that only the guilty one fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from activities.ledger import records
+from activities.ledger.database import READERS, file_of, reading_engine, writing_engine
+from activities.ledger.migrations import prepare_schema
+from activities.ledger.transaction import Tails, Transaction
+from runbooks.errors import LedgerError
+from runbooks.model.record import Entry, Record, RecordKind
+
+__all__ = ["Ledger", "Transaction"]
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+Query = Callable[[Connection], T]
+
+GROUP_LIMIT = 512
+"""How many pieces of work share one commit at most."""
+
+FOLLOW_BATCH = 500
+FOLLOW_SECONDS = 0.5
+"""How soon records are seen that another process has written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A piece of work, and whoever waits for it: a coroutine of `loop`, or a thread (None)."""
+
+    work: Work[Any]
+    answer: asyncio.Future[Any] | Future[Any]
+    loop: asyncio.AbstractEventLoop | None
+    event_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    job: _Job
+    value: Any = None
+    error: BaseException | None = None
+
+
+class _SpoiltError(Exception):
+    """A piece of work has raised its cause.  The transaction is lost for all that share it."""
+
+
+class Ledger:
+    """The ledger's database, as the rest of the product sees it.
+
+    It may be used from several event loops and threads at once, and its file from several processes.
+    """
+
+    def __init__(self, url: str, writer: Engine, reader: Engine) -> None:
+        """Use `open` instead: it sees to it that the tables are there."""
+        self._url = url
+        self._writer = writer
+        self._connection = writer.connect()  # for the writer's thread only
+        self._reader = reader
+        self._tails = Tails()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._gate = threading.Lock()  # guards `_closed`, what enters the queue, and the followers
+        self._closed = False
+        self._followers: set[_Follower] = set()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
+        self._thread = threading.Thread(target=self._write_until_closed, name="ledger-write", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> Ledger:
+        """Open the ledger at `url` (`sqlite:////abs/path/ledger.db`).
+
+        With `create`, a missing database is made and an older one is brought up to date; without,
+        both are errors.
+
+        Raises:
+            LedgerError: the database cannot be used.
+        """
+        file = file_of(url)
+        try:
+            if create:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch(mode=0o600)
+            elif not file.is_file():
+                raise LedgerError(f"there is no ledger at {file}; look at the path, or start Paramedic once")
+            writer, reader = writing_engine(url), reading_engine(url)
+            prepare_schema(writer, migrate=create)
+        except (OSError, SQLAlchemyError) as error:
+            raise _unusable(url, "opened", error) from error
+        return cls(url, writer, reader)
+
+    def close(self) -> None:
+        """Carry out what is queued, then stop.  May be called twice."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+        self._wake_followers()
+        self._readers.shutdown()
+        self._connection.close()
+        self._writer.dispose()
+        self._reader.dispose()
+
+    async def append(self, *entries: Entry) -> list[Record]:
+        """Append the entries, all or none, and return their records once they are durable.
+
+        An event that is recorded already is not recorded again: its record is returned.
+
+        Raises:
+            LedgerError: the ledger cannot be written.  Nothing was kept, or, where the machine failed
+                right at the commit, everything: appending the same events again finds out.
+            ValueError: an entry holds what cannot be recorded.
+        """
+        return await self._hand_over(_append(entries), tuple(entry.event_id for entry in entries))
+
+    async def write(self, work: Work[T]) -> T:
+        """Carry out `work` in the writer's thread, in a transaction, and return what it does once durable.
+
+        It may be carried out twice, the first time rolled back, so it touches nothing but the
+        transaction.  A caller that is cancelled meanwhile no longer waits; the work is done all the same.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+            Exception: what `work` raised; then it has had no effect.
+        """
+        return await self._hand_over(work)
+
+    def write_now(self, work: Work[T]) -> T:
+        """Do what `write` does, for callers without an event loop."""
+        answer: Future[T] = Future()
+        self._submit(_Job(work, answer, None))
+        return answer.result()
+
+    async def read(self, query: Query[T]) -> T:
+        """Run `query` in a reader's thread, on a snapshot of the database.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+            Exception: what `query` raised.
+        """
+        with self._gate:
+            if self._closed:
+                raise LedgerError("the ledger is closed")
+            running = asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, query)
+        return await running
+
+    def read_now(self, query: Query[T]) -> T:
+        """Do what `read` does, in the caller's thread."""
+        try:
+            with self._reader.begin() as connection:
+                return query(connection)
+        except SQLAlchemyError as error:
+            raise _unusable(self._url, "read", error) from error
+
+    async def follow(
+        self, after: int, *, kinds: frozenset[RecordKind] | None = None
+    ) -> AsyncIterator[list[Record]]:
+        """Yield the records that follow seq `after` (-1: all), first those that exist, then as they come.
+
+        Each batch has at least one record, and no record comes twice.  It ends when the ledger is closed.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        follower = _Follower(asyncio.get_running_loop(), asyncio.Event())
+        with self._gate:
+            self._followers.add(follower)
+        try:
+            while not self._closed:
+                follower.news.clear()
+                batch, after = await self.read(_read_on(after, kinds))
+                if batch:
+                    yield batch
+                else:
+                    await follower.wait()
+        finally:
+            with self._gate:
+                self._followers.discard(follower)
+
+    async def _hand_over(self, work: Work[T], event_ids: tuple[str, ...] = ()) -> T:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._submit(_Job(work, answer, loop, event_ids))
+        return await answer
+
+    def _submit(self, job: _Job) -> None:
+        with self._gate:
+            if self._closed:
+                raise LedgerError("the ledger is closed")
+            self._queue.put(job)
+
+    def _write_until_closed(self) -> None:
+        while True:
+            jobs, closing = self._take()
+            if jobs:
+                self._carry_out(jobs)
+            if closing:
+                return
+
+    def _take(self) -> tuple[list[_Job], bool]:
+        """Wait for work, and return all that is there; and whether nothing will follow."""
+        jobs: list[_Job] = []
+        with suppress(Empty):
+            job = self._queue.get()
+            while job is not None:
+                jobs.append(job)
+                if len(jobs) == GROUP_LIMIT:
+                    return jobs, False
+                job = self._queue.get_nowait()
+            return jobs, True
+        return jobs, False
+
+    def _carry_out(self, jobs: list[_Job]) -> None:
+        """Carry out all jobs with one commit and answer them; each on its own where one raises."""
+        try:
+            outcomes, grown = self._commit(jobs)
+        except _SpoiltError as spoilt:
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._carry_out([job])
+                return
+            _answer([_Outcome(jobs[0], error=self._as_caller_sees(spoilt.__cause__))])
+        except Exception as error:  # noqa: BLE001 - begin or commit failed: whoever waits must hear of it
+            _answer([_Outcome(job, error=_unusable(self._url, "written", error)) for job in jobs])
+        else:
+            _answer(outcomes)
+            if grown:
+                self._wake_followers()
+
+    def _commit(self, jobs: list[_Job]) -> tuple[list[_Outcome], bool]:
+        """Return what the jobs returned, all of it durable, and whether there are new records."""
+        with self._connection.begin():
+            transaction = Transaction(self._connection, self._tails)
+            try:
+                transaction.look_up(event_id for job in jobs for event_id in job.event_ids)
+                outcomes = [_Outcome(job, job.work(transaction)) for job in jobs]
+                transaction.flush()
+            except Exception as error:
+                raise _SpoiltError from error
+        return outcomes, transaction.committed()
+
+    def _as_caller_sees(self, error: BaseException | None) -> BaseException:
+        if isinstance(error, SQLAlchemyError):
+            unusable = _unusable(self._url, "written", error)
+            unusable.__cause__ = error
+            return unusable
+        return error or LedgerError("the work failed")
+
+    def _wake_followers(self) -> None:
+        with self._gate:
+            followers = tuple(self._followers)
+        for follower in followers:
+            follower.wake()
+
+
+@dataclass(frozen=True, eq=False)
+class _Follower:
+    """Somebody who waits, in an event loop of their own, for records that do not exist yet."""
+
+    loop: asyncio.AbstractEventLoop
+    news: asyncio.Event
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            self.loop.call_soon_threadsafe(self.news.set)
+
+    async def wait(self) -> None:
+        """Return at the next commit of this process, or when it is time to look for those of others."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FOLLOW_SECONDS):
+                await self.news.wait()
+
+
+def _append(entries: tuple[Entry, ...]) -> Work[list[Record]]:
+    return lambda transaction: [transaction.append(entry) for entry in entries]
+
+
+def _read_on(after: int, kinds: frozenset[RecordKind] | None) -> Query[tuple[list[Record], int]]:
+    """Return a query for the next batch and for the seq up to which nothing more has to be looked at."""
+
+    def read(connection: Connection) -> tuple[list[Record], int]:
+        last = records.size(connection) - 1
+        if last <= after:
+            return [], after
+        batch = records.after(connection, after, FOLLOW_BATCH, kinds)
+        return batch, batch[-1].seq if len(batch) == FOLLOW_BATCH else last
+
+    return read
+
+
+def _answer(outcomes: list[_Outcome]) -> None:
+    """Tell those who wait; those of one event loop together, for waking a loop is a system call."""
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        by_loop[outcome.job.loop].append(outcome)
+    for loop, group in by_loop.items():
+        if loop is None:
+            _resolve(group)
+        else:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                loop.call_soon_threadsafe(_resolve, group)
+
+
+def _resolve(outcomes: list[_Outcome]) -> None:
+    for outcome in outcomes:
+        answer = outcome.job.answer
+        if answer.done():  # the caller was cancelled
+            continue
+        if outcome.error is None:
+            answer.set_result(outcome.value)
+        else:
+            answer.set_exception(outcome.error)
+
+
+def _unusable(url: str, verb: str, error: Exception) -> LedgerError:
+    """Return the error for `error`, with what an operator can do about it."""
+    cause = str(getattr(error, "orig", None) or error)
+    remedy = next(
+        (text for sign, text in _REMEDIES.items() if sign in cause), "look at the file and its disk"
+    )
+    return LedgerError(f"the ledger {file_of(url)} cannot be {verb} ({cause}): {remedy}")
+
+
+_REMEDIES = {
+    "locked": "another process holds its lock; end that process or wait for it",
+    "full": "make room on its disk",
+    "readonly": "let this user write the file and its folder",
+    "unable to open": "let this user read and write the file and its folder",
+    "malformed": "restore it from a backup, then verify it",
+    "not a database": "the path names another file",
+}

@@ -1,0 +1,196 @@
+"""One transaction of the ledger: what a piece of work may do, all of it or nothing.
+
+Records are staged: they get their place and their hash at once and are inserted together, before
+anybody looks (`connection`) and before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from activities.ledger import schema
+from activities.ledger.bodies import read_body, recordable, recordable_text, write_body
+from activities.ledger.merkle import Frontier, leaf_hash
+from runbooks.model.record import Entry, Record
+
+Clock = Callable[[], datetime]
+
+_record = schema.record.c
+_READ_HEAD = select(schema.head.c.n, schema.head.c.frontier)
+_MOVE_HEAD = update(schema.head).values(n=bindparam("size"), frontier=bindparam("roots"))
+# RETURNING makes SQLAlchemy write one statement with many rows.  One row at a time, the writer
+# would let go of the interpreter's lock for each, and wait for a busy event loop to get it back.
+_INSERT = insert(schema.record)
+_INSERT_MANY = _INSERT.returning(_record.seq)
+_FIND = select(_record.event_id, _record.body)
+_FIND_ONE = _FIND.where(_record.event_id == bindparam("event_id"))
+_FIND_MANY = _FIND.where(_record.event_id.in_(bindparam("event_ids", expanding=True)))
+_LAST_OF_STREAM = (
+    select(_record.stream_seq, _record.leaf)
+    .where(_record.stream == bindparam("stream"))
+    .order_by(_record.stream_seq.desc())
+    .limit(1)
+)
+
+STREAMS_REMEMBERED = 4096
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Tail(NamedTuple):
+    """Where a stream ends: how many records it has, and the last one's leaf hash in hex."""
+
+    length: int
+    leaf: str
+
+
+class Tails:
+    """Where the streams end, remembered between the transactions of one writer.
+
+    It is right for one size of the ledger only: another process may have written in between.
+    """
+
+    def __init__(self) -> None:
+        self._size = -1
+        self._known: dict[str, Tail] = {}
+
+    def at(self, size: int) -> dict[str, Tail]:
+        """Return what is known of a ledger of this size.  Not to be changed."""
+        if size != self._size or len(self._known) > STREAMS_REMEMBERED:
+            self._known = {}
+            self._size = size
+        return self._known
+
+    def move(self, size: int, moved: dict[str, Tail]) -> None:
+        """Remember what a transaction, now committed, has appended, and the size that it led to."""
+        self._known.update(moved)
+        self._size = size
+
+
+class Transaction:
+    """What a piece of work that was handed to `Ledger.write` may do.
+
+    The work may be carried out twice, with the first time rolled back, so it has no effect but
+    on the transaction.
+    """
+
+    def __init__(self, connection: Connection, tails: Tails, clock: Clock = _utc_now) -> None:
+        self._connection = connection
+        self._clock = clock
+        size, roots = connection.execute(_READ_HEAD).one()
+        self._frontier = Frontier.parse(size, roots)
+        self._tails = tails
+        self._known_tails = tails.at(size)
+        self._moved_tails: dict[str, Tail] = {}
+        self._seen: dict[str, Record | None] = {}
+        self._staged: list[dict[str, Any]] = []
+
+    @property
+    def connection(self) -> Connection:
+        """The database, in which all that was appended so far can be seen.
+
+        Ask for it anew after appending: a connection that was kept does not see the newest records.
+        """
+        self.flush()
+        return self._connection
+
+    @property
+    def now(self) -> datetime:
+        """The time by the ledger's clock, UTC."""
+        return self._clock()
+
+    @property
+    def size(self) -> int:
+        """The number of records in the ledger, those of this transaction included."""
+        return self._frontier.size
+
+    def length(self, stream: str) -> int:
+        """Return the number of records in `stream`, those of this transaction included."""
+        return self._tail(stream).length
+
+    def find(self, event_id: str) -> Record | None:
+        """Return the record of this event, or None."""
+        if event_id not in self._seen:
+            self.look_up((event_id,))
+        return self._seen[event_id]
+
+    def look_up(self, event_ids: Iterable[str]) -> None:
+        """Learn in one query which of these events are recorded already, for `find` and `append`."""
+        unknown = [each for each in map(recordable_text, event_ids) if each not in self._seen]
+        if not unknown:
+            return
+        self._seen.update(dict.fromkeys(unknown))
+        if len(unknown) == 1:  # half the work, and the usual case
+            found = self._connection.execute(_FIND_ONE, {"event_id": unknown[0]})
+        else:
+            found = self._connection.execute(_FIND_MANY, {"event_ids": unknown})
+        for event_id, body in found:
+            self._seen[event_id] = read_body(body)
+
+    def append(self, entry: Entry) -> Record:
+        """Stage one record and return it with its place.
+
+        An event that is recorded already is not recorded again: what stands there is returned.
+
+        Raises:
+            ValueError: `at` has no time zone, or `data` holds what JSON cannot.
+        """
+        event_id = recordable_text(entry.event_id)
+        known = self.find(event_id)
+        if known is not None:
+            return known
+        stream = recordable_text(entry.stream)
+        tail = self._tail(stream)
+        columns = {
+            "seq": self._frontier.size,
+            "event_id": event_id,
+            "stream": stream,
+            "stream_seq": tail.length,
+            "kind": entry.kind.value,
+            "actor": recordable_text(entry.actor),
+            "source": recordable_text(entry.source),
+            "object": recordable_text(entry.object),
+            "outcome": recordable_text(entry.outcome),
+            "at": schema.instant_text(entry.at or self.now),
+        }
+        return self._stage(columns, recordable(entry.data), tail)
+
+    def _stage(self, columns: dict[str, Any], data: dict[str, Any], tail: Tail) -> Record:
+        body = write_body(columns, data, tail.leaf)
+        leaf = leaf_hash(body)
+        staged = Record(**columns, data=data)
+        self._frontier.append(leaf)
+        self._moved_tails[staged.stream] = Tail(tail.length + 1, leaf.hex())
+        self._staged.append({**columns, "body": body, "leaf": leaf})
+        self._seen[staged.event_id] = staged
+        return staged
+
+    def _tail(self, stream: str) -> Tail:
+        tail = self._moved_tails.get(stream) or self._known_tails.get(stream)
+        if tail is None:
+            row = self._connection.execute(_LAST_OF_STREAM, {"stream": stream}).one_or_none()
+            tail = Tail(0, "") if row is None else Tail(row.stream_seq + 1, row.leaf.hex())
+            self._known_tails[stream] = tail
+        return tail
+
+    def flush(self) -> None:
+        """Write what was staged, and the tree that it led to."""
+        if not self._staged:
+            return
+        staged, self._staged = self._staged, []
+        if len(staged) == 1:
+            self._connection.execute(_INSERT, staged[0])
+        else:
+            self._connection.execute(_INSERT_MANY, staged)
+        self._connection.execute(_MOVE_HEAD, {"size": self._frontier.size, "roots": self._frontier.encode()})
+
+    def committed(self) -> bool:
+        """Take note that the commit has succeeded.  Return whether there are new records."""
+        self._tails.move(self._frontier.size, self._moved_tails)
+        return bool(self._moved_tails)

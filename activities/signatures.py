@@ -1,0 +1,86 @@
+"""Whose seal counts: the public keys of the listeners whose decisions may allow an action.
+
+A listener (Slack, the command line) seals what it saw a person decide.  Whoever acts on that
+decision asks here first.  What comes through Temporal may be garbage or a forgery, so verifying
+answers yes or no and never raises.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from runbooks.errors import ParamedicError
+from runbooks.model.decision import SignedDecision
+
+PUBLIC_KEY_LENGTH = 32  # bytes, raw
+
+
+class PublicKeyWrongError(ParamedicError):
+    """A configured public key is not one."""
+
+    code = "public_key_wrong"
+
+
+def key_id(public_key: bytes) -> str:
+    """Return the id of a raw Ed25519 public key: the first 16 hex digits of its SHA-256."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+class TrustedKeys:
+    """The listeners that are believed.
+
+    Args:
+        public_keys: raw Ed25519 public keys, 32 bytes each.
+
+    Raises:
+        PublicKeyWrongError: one of them is no such key.
+    """
+
+    def __init__(self, public_keys: Iterable[bytes]) -> None:
+        self._keys: dict[str, Ed25519PublicKey] = {}
+        for raw in public_keys:
+            if len(raw) != PUBLIC_KEY_LENGTH:
+                raise PublicKeyWrongError(
+                    f"a public key has {PUBLIC_KEY_LENGTH} bytes, this one has {len(raw)}: "
+                    "give the Ed25519 key itself in base64, without a header"
+                )
+            self._keys[key_id(raw)] = Ed25519PublicKey.from_public_bytes(raw)
+
+    @classmethod
+    def from_texts(cls, own: Iterable[bytes], others: Iterable[str]) -> Self:
+        """Return trust in `own` raw keys and in `others`, each base64 as settings hold them.
+
+        Raises:
+            PublicKeyWrongError: one of them is no such key.
+        """
+        return cls([*own, *(_decode(text) for text in others)])
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of all keys."""
+        return frozenset(self._keys)
+
+    def verify(self, signed: SignedDecision) -> bool:
+        """Return whether a trusted listener signed exactly this decision.  Never raises."""
+        key = self._keys.get(signed.key_id)
+        if key is None:
+            return False
+        try:
+            key.verify(signed.signature_bytes(), signed.decision.signed_bytes())
+        except (InvalidSignature, ValueError):  # ValueError: not base64, or text that no bytes can hold
+            return False
+        return True
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise PublicKeyWrongError(f"the public key {text[:12]!r}... is not base64: {error}") from error

@@ -1,0 +1,119 @@
+"""`python -m bench`: the contenders in turns, then the table.
+
+Each pass of each contender begins with a fresh server, a fresh database and a fresh sink.  Exit code
+0 says that all was measured, whether or not the targets were met; 1 that a contender failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+
+from bench.contenders import Contender, run_bare
+from bench.load import Driver, Metrics, Samples
+from bench.paramedic import run_paramedic
+from bench.processes import ContenderError
+from bench.report import BARE, PARAMEDIC, machine, render, summarise
+from bench.server import flags_of
+from bench.sink import sink
+
+RUNNERS: dict[str, Callable[[Path, int], AbstractAsyncContextManager[Contender]]] = {
+    BARE: run_bare,
+    PARAMEDIC: run_paramedic,
+}
+QUIET_LOAD = 0.25  # load average for each core that leaves the numbers alone
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One contender, measured once.  `server` holds the flags of its Temporal server."""
+
+    contender: str
+    metrics: Metrics
+    samples: Samples
+    server: list[str]
+
+
+async def measure(contender: str) -> Pass:
+    """Run one pass of `contender`."""
+    with tempfile.TemporaryDirectory(prefix="paramedic-bench-") as name:
+        folder = Path(name)
+        async with sink(folder) as target, RUNNERS[contender](folder, target.port) as running:
+            metrics, samples = await Driver(running, target).measure()
+            return Pass(contender, metrics, samples, flags_of(running.roots))
+
+
+async def measure_all(contenders: Iterable[str], passes: int, console: Console) -> AsyncIterator[Pass]:
+    """Yield pass after pass, the contenders in turns, so that a slow minute hits both."""
+    order = list(contenders)
+    for number in range(passes):
+        for contender in order:
+            console.print(f"pass {number + 1} of {passes}: {contender}")
+            yield await measure(contender)
+
+
+async def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Measure, show, and write what was asked for."""
+    facts = machine()
+    warn_if_loaded(console)
+    contenders = [arguments.only] if arguments.only else list(RUNNERS)
+    done = [one async for one in measure_all(contenders, arguments.passes, console)]
+    warn_if_servers_differ(done, console)
+    summary = summarise({name: [one.metrics for one in done if one.contender == name] for name in contenders})
+    console.print(render(summary))
+    if arguments.out:
+        found = {"machine": facts, "summary": summary, "passes": [vars(one) for one in done]}
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        console.print(f"written: {arguments.out}")
+
+
+def warn_if_loaded(console: Console) -> None:
+    """Say so where others use the machine."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > QUIET_LOAD * cores:
+        console.print(
+            f"[yellow]The machine is loaded (load average {load:.1f} on {cores} cores): trust the ratios less.[/]"
+        )
+
+
+def warn_if_servers_differ(passes: Iterable[Pass], console: Console) -> None:
+    """Say so where the contenders' Temporal servers did not run with the same flags."""
+    flags = {one.contender: set(one.server) for one in passes}
+    for contender, own in flags.items():
+        others = set().union(*flags.values())
+        if missing := sorted(others - own):
+            console.print(f"[yellow]The Temporal server of {contender} ran without: {', '.join(missing)}[/]")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Paramedic beside a bare Temporal program"
+    )
+    parser.add_argument("--out", type=Path, help="write all samples and the summary as JSON")
+    parser.add_argument("--passes", type=int, default=3, help="how often each contender is measured (3)")
+    parser.add_argument("--only", choices=list(RUNNERS), help="measure one contender")
+    return parser.parse_args()
+
+
+def main() -> int:
+    console = Console()
+    try:
+        uvloop.run(run(parse_arguments(), console))
+    except ContenderError as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

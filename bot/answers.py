@@ -1,0 +1,431 @@
+"""Answers: the way of a person's click to the workflow that waits for it.
+
+A click is written down before it is acknowledged.  From then on it is ours: who clicked is looked
+up at that moment, the decision is bound to the gate and the plan that stand in the ledger, sealed
+with the listener's key, and sent to the workflow, however long Temporal is away, until the gate's
+time is over.  What a person did not get to count is told to that person and is on record.
+
+No rule about approvals lives here: whether an answer counts is the engine's to say.  This module
+only says who it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from temporalio.client import (
+    Client,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.ledger import records
+from activities.ledger.clicks import Click, Reception, accept_click, claim_clicks, click_done, stream_for
+from activities.ledger.store import Ledger, Transaction
+from bot.keys import ListenerKey
+from runbooks.errors import LedgerError, ParamedicError
+from runbooks.model.base import Value
+from runbooks.model.decision import Decision, Principal, SignedDecision
+from runbooks.model.record import Entry, Record, RecordKind
+from runbooks.policy.story import GateStory, Story, StoryError, read_story
+from runbooks.ports.case import Judgement
+
+HOLD = timedelta(seconds=10)
+"""How long one attempt at delivering a click may take, and when the next one follows."""
+
+UPDATE_TIMEOUT = timedelta(seconds=5)
+"""How long Temporal and a worker may take to judge one decision before it is tried again."""
+
+AT_ONCE = 16
+"""Clicks that are delivered at the same time."""
+
+LOG = structlog.get_logger("paramedic.answers")
+
+
+class PersonRefusedError(ParamedicError):
+    """Whoever clicked may answer nothing here: a guest, a bot, a stranger.  The message says why."""
+
+    code = "person_refused"
+
+
+class AwayError(ParamedicError):
+    """Somebody who must be asked cannot be reached now.  Trying again may help."""
+
+    code = "away"
+
+
+class WorkflowGoneError(ParamedicError):
+    """The workflow is not there any more."""
+
+    code = "workflow_gone"
+
+
+class People(Protocol):
+    """Whoever knows people and their groups."""
+
+    async def look_up(self, person: str, groups: Sequence[str]) -> Principal:
+        """Return the person with those of `groups` that they are in, as of now.
+
+        Raises:
+            PersonRefusedError: they may answer nothing.
+            AwayError: nobody can tell at the moment.
+        """
+
+
+class Verdict(Value):
+    """What became of a decision.
+
+    Attributes:
+        objection: why it does not count; None if it does.
+        recorded: whether the ledger's keeper has put it on record.
+    """
+
+    objection: str | None = None
+    recorded: bool = True
+
+
+class Workflows(Protocol):
+    """The waiting workflows."""
+
+    async def decide(self, workflow_id: str, signed: SignedDecision) -> Verdict:
+        """Deliver a decision.  Delivering the same one again returns the first verdict.
+
+        Raises:
+            WorkflowGoneError: nobody waits for it any more.
+            AwayError: it is not known whether it arrived.
+        """
+
+
+class Voice(Protocol):
+    """Whoever can answer the person who clicked.  Never raises: the answer is on record anyway."""
+
+    async def tell(self, click: Click, text: str) -> None:
+        """Tell the person, and nobody else, the plain `text`."""
+
+    async def closed(self, click: Click, text: str) -> None:
+        """Tell them that the question is closed, and take away the buttons that they clicked."""
+
+
+class TemporalWorkflows:
+    """The waiting workflows, reached through Temporal.
+
+    Args:
+        client: with the pydantic data converter.
+    """
+
+    def __init__(self, client: Client, timeout: timedelta = UPDATE_TIMEOUT) -> None:
+        self._client = client
+        self._timeout = timeout
+
+    async def decide(self, workflow_id: str, signed: SignedDecision) -> Verdict:
+        """Send the decision as an update whose id is the decision's: Temporal keeps the first."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            judgement: Judgement = await handle.execute_update(
+                "decide",
+                signed,
+                id=signed.decision.id,
+                result_type=Judgement,
+                rpc_timeout=self._timeout,
+            )
+        except WorkflowUpdateFailedError as error:
+            return _verdict_of(error)
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            raise AwayError("the workflow did not answer in time") from error
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise WorkflowGoneError(f"{workflow_id} is not running") from error
+            raise AwayError(f"Temporal: {error.message}") from error
+        return Verdict(objection=judgement.objection)
+
+
+def _verdict_of(error: WorkflowUpdateFailedError) -> Verdict:
+    """A refusal before the history, an update that its workflow outran, or a failure to judge."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == "DecisionRefused":
+        return Verdict(objection=cause.message, recorded=False)
+    if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+        raise WorkflowGoneError("it ended before it could judge this answer") from error
+    return Verdict(objection=f"it could not be judged ({cause}); please answer again", recorded=False)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Answers:
+    """Receives clicks and delivers them.
+
+    Args:
+        key: seals the decisions.
+        clock: the time of day; tests set it.
+        hold: see `HOLD`.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        key: ListenerKey,
+        people: People,
+        workflows: Workflows,
+        voice: Voice,
+        clock: Callable[[], datetime] = _utc_now,
+        hold: timedelta = HOLD,
+    ) -> None:
+        self._ledger = ledger
+        self._key = key
+        self._people = people
+        self._workflows = workflows
+        self._voice = voice
+        self._clock = clock
+        self._hold = hold
+        self._wake = asyncio.Event()
+        self._told_to_wait: set[str] = set()
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def receive(self, click: Click) -> Reception:
+        """Make a click durable.  Only then may it be acknowledged.
+
+        Raises:
+            LedgerError: it could not be written; the person must be told to try again.
+        """
+        reception = await self._ledger.write(lambda transaction: accept_click(transaction, click))
+        self._wake.set()
+        return reception
+
+    async def closed(self, click: Click) -> str | None:
+        """Return, for people, that and why the question that was clicked is closed; None while it is open.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        story = _story(await self._stream(click.remediation))
+        return _closed(story, click) if story else "this question is not known here"
+
+    async def run(self) -> None:
+        """Deliver clicks until cancelled, those of an earlier process included."""
+        async with asyncio.TaskGroup() as deliveries:
+            while True:
+                self._wake.clear()
+                for click in await self._claim():
+                    deliveries.create_task(self._deliver_in_time(click))
+                await self._next_round()
+
+    async def _next_round(self) -> None:
+        try:
+            async with asyncio.timeout(self._hold.total_seconds() / 2):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _claim(self) -> list[Click]:
+        now = self._clock()
+        try:
+            return await self._ledger.write(
+                lambda transaction: claim_clicks(transaction, AT_ONCE, at=now, hold=self._hold)
+            )
+        except LedgerError as error:
+            LOG.warning("clicks cannot be read", error=str(error))
+            return []
+
+    async def _deliver_in_time(self, click: Click) -> None:
+        """Make one attempt.  What is not done when the claim runs out is claimed and tried again."""
+        try:
+            async with self._places, asyncio.timeout(self._hold.total_seconds() * 0.8):
+                await self._deliver(click)
+        except (AwayError, LedgerError, TimeoutError) as error:
+            LOG.warning("click not delivered yet", click=click.id, gate=click.gate, error=str(error))
+            await self._tell_to_wait(click)
+        except Exception:  # one odd click must not stop the delivery of all others
+            LOG.exception("click not delivered", click=click.id, gate=click.gate)
+
+    async def _deliver(self, click: Click) -> None:
+        stream = await self._stream(click.remediation)
+        story = _story(stream)
+        if _is_judged(stream, click) or story is None:
+            await self._done(click)
+        elif (closed := _closed(story, click)) is not None:
+            await self._refuse(click, story, closed, late=True)
+        elif self._clock() >= _open_gate(story).expires_at:
+            await self._refuse(click, story, "it could not be delivered before the time to answer was over")
+        else:
+            await self._decide(click, story)
+
+    async def _decide(self, click: Click, story: Story) -> None:
+        gate = _open_gate(story)
+        try:
+            principal = await self._people.look_up(click.person, gate.approvers)
+        except PersonRefusedError as error:
+            await self._refuse(click, story, str(error))
+            return
+        signed = self._key.sign(_decision(click, story, gate, principal))
+        try:
+            verdict = await self._workflows.decide(story.workflow_id, signed)
+        except WorkflowGoneError:
+            await self._too_late(click)
+            return
+        if verdict.objection is None:
+            await self._done(click)
+        elif verdict.recorded:
+            await self._done(click)
+            await self._object(click, story, verdict.objection)
+        else:
+            await self._refuse(click, story, verdict.objection, signed=signed)
+
+    async def _too_late(self, click: Click) -> None:
+        """The workflow is gone.  It may have counted this click with its last breath."""
+        stream = await self._stream(click.remediation)
+        story = _story(stream)
+        if _is_judged(stream, click) or story is None:
+            await self._done(click)
+            return
+        closed = _closed(story, click) or "nobody waits for this answer any more"
+        await self._refuse(click, story, closed, late=True)
+
+    async def _refuse(
+        self,
+        click: Click,
+        story: Story,
+        objection: str,
+        *,
+        signed: SignedDecision | None = None,
+        late: bool = False,
+    ) -> None:
+        """Put on record that a click did not count, in one step with its leaving the inbox; say so."""
+        entry = _refusal(click, story, objection, signed)
+        now = self._clock()
+
+        def keep(transaction: Transaction) -> None:
+            stream = stream_for(transaction, click.remediation)
+            transaction.append(entry.model_copy(update={"stream": stream}))
+            click_done(transaction, click.id, at=now)
+
+        await self._ledger.write(keep)
+        self._told_to_wait.discard(click.id)
+        await self._object(click, story, objection, late=late)
+
+    async def _object(self, click: Click, story: Story, objection: str, *, late: bool = False) -> None:
+        latest = _story(await self._stream(click.remediation)) or story
+        if _counted(latest, click):
+            return  # a double click: the first one counted, and the card says so
+        closed = _closed(latest, click)
+        if late or closed is not None:
+            await self._voice.closed(click, late_answer(closed or objection))
+        else:
+            await self._voice.tell(click, f"Your answer does not count: {objection}.")
+
+    async def _done(self, click: Click) -> None:
+        now = self._clock()
+        await self._ledger.write(lambda transaction: click_done(transaction, click.id, at=now))
+        self._told_to_wait.discard(click.id)
+
+    async def _tell_to_wait(self, click: Click) -> None:
+        if click.id in self._told_to_wait:
+            return
+        self._told_to_wait.add(click.id)
+        text = "Your answer is recorded. It cannot be delivered right now and will be, as soon as possible."
+        await self._voice.tell(click, text)
+
+    async def _stream(self, remediation: str) -> list[Record]:
+        return await self._ledger.read(lambda connection: records.stream_of(connection, remediation))
+
+
+# --- what the records say of a click ------------------------------------------------------------
+
+
+def _story(stream: list[Record]) -> Story | None:
+    try:
+        return read_story(stream)
+    except StoryError:
+        return None
+
+
+def _open_gate(story: Story) -> GateStory:
+    assert story.gate is not None, "asked only where _closed found an open gate"
+    return story.gate
+
+
+def _is_judged(stream: list[Record], click: Click) -> bool:
+    """Return whether this very click has been judged: a crash came before it left the inbox."""
+    judged = (record.data.get("decision") for record in stream if record.kind is RecordKind.DECISION)
+    return any(isinstance(decision, dict) and decision.get("id") == click.id for decision in judged)
+
+
+def _counted(story: Story, click: Click) -> bool:
+    decisions = story.gate.decisions if story.gate and story.gate.gate == click.gate else ()
+    return any(
+        each.accepted and each.key == click.person and each.answer is click.answer for each in decisions
+    )
+
+
+def _closed(story: Story, click: Click) -> str | None:
+    """Return that, when and how the question was closed, for people; None while it is open."""
+    gate = story.gate
+    if gate is None or gate.gate != click.gate:
+        return "this question is not asked any more"
+    if gate.outcome:
+        at = f" at {gate.closed_at:%H:%M} UTC" if gate.closed_at else ""
+        return f"this question was closed{at}: {gate.sentence or gate.outcome}".rstrip(".")
+    if story.ending is not None:
+        return f"this remediation has ended: {story.ending_sentence or story.ending}".rstrip(".")
+    return None
+
+
+def _decision(click: Click, story: Story, gate: GateStory, principal: Principal) -> Decision:
+    return Decision(
+        id=click.id,
+        gate=gate.gate,
+        remediation=story.remediation,
+        plan_digest=gate.plan_digest,
+        answer=click.answer,
+        principal=principal,
+        reason=click.reason,
+        via=click.via,
+        decided_at=click.at,
+        expires_at=gate.expires_at,
+    )
+
+
+def _refusal(click: Click, story: Story, objection: str, signed: SignedDecision | None) -> Entry:
+    """Return the record of a click that did not count.  Without a seal, nobody can use it as one."""
+    return Entry(
+        event_id=f"click/{click.id}/refused",
+        stream=story.remediation,
+        kind=RecordKind.DECISION,
+        actor=click.person,
+        source=click.via,
+        object=story.target or "-",
+        outcome="refused",
+        data={**_refused_decision(click, story, signed), "objection": objection},
+    )
+
+
+def _refused_decision(click: Click, story: Story, signed: SignedDecision | None) -> dict[str, Any]:
+    if signed is not None:
+        return signed.model_dump(mode="json")
+    gate = story.gate
+    unsealed = Decision(
+        id=click.id,
+        gate=click.gate,
+        remediation=story.remediation,
+        plan_digest=gate.plan_digest if gate else "",
+        answer=click.answer,
+        principal=Principal(key=click.person),
+        reason=click.reason,
+        via=click.via,
+        decided_at=click.at,
+        expires_at=gate.expires_at if gate else click.at,
+    )
+    return {"decision": unsealed.model_dump(mode="json"), "key_id": "", "signature": ""}
+
+
+def late_answer(closed: str) -> str:
+    """Return what a person is told whose question is `closed`."""
+    return f"{closed[:1].upper()}{closed[1:]}. Your answer changes nothing."

@@ -1,0 +1,183 @@
+"""The wiring: one long straight function that opens everything in order, waits, and closes it in reverse.
+
+It is not a chain of helpers on purpose: whoever wants to know what runs in a process, and in which
+order it starts and stops, reads it from top to bottom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from enum import Flag, auto
+
+import structlog
+
+from activities.actions import Registry
+from activities.case import LedgerCase
+from activities.freeze_file import FILE_NAME
+from activities.guard import Guard
+from activities.ledger.store import Ledger
+from activities.performing import Performer
+from activities.signatures import TrustedKeys
+from bot.catalog import Catalog
+from bot.connections_file import read_connections
+from bot.feeder import Feeder
+from bot.http.application import ALERTS, build_http
+from bot.http.authentication import Gatekeeper
+from bot.http.health import Health, ledger_is_writable, temporal_is_reachable
+from bot.http.receiver import Receiver
+from bot.http.server import HttpServer
+from bot.intake import Intake
+from bot.keys import ListenerKey
+from bot.metrics import Metrics
+from bot.only_one import only_one
+from bot.operations import Operations
+from bot.running import until_signal
+from bot.settings import Settings
+from bot.slack.conversation import Conversation, Voices
+from bot.temporal_client import connect, connect_patiently
+from bot.temporal_server import TemporalServer
+from bot.worker import build_worker
+from runbooks.errors import LedgerError, ParamedicError
+
+CATALOG_EVERY = 2.0  # seconds between two looks at the runbooks' folder
+
+log = structlog.get_logger()
+
+
+class Parts(Flag):
+    """What one process runs."""
+
+    TEMPORAL = auto()  # the embedded server
+    WEB = auto()  # webhooks, metrics, health, and the conversation in Slack
+    WORKER = auto()  # the engine and the actions
+    ALL = TEMPORAL | WEB | WORKER
+
+
+class NoSlackError(ParamedicError):
+    """There are no Slack tokens, and nobody said that there should be no Slack."""
+
+    code = "no_slack"
+
+
+async def run_process(settings: Settings, parts: Parts) -> None:
+    """Run `parts` until SIGTERM or SIGINT, then stop them in order.
+
+    Raises:
+        ParamedicError: something that it needs is missing or wrong; the message says what to do.
+    """
+    registry = Registry.installed()
+    connections = read_connections(settings.connections)
+    _refuse_silence(settings, parts)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    freeze_file = settings.data / FILE_NAME
+
+    async with AsyncExitStack() as stack:
+        for name in _names(parts):
+            stack.enter_context(only_one(settings.data, name))
+        running = await stack.enter_async_context(until_signal())
+        ledger = Ledger.open(settings.ledger)
+        stack.callback(ledger.close)
+        stack.push_async_callback(running.cancel)  # before the ledger closes under those who follow it
+
+        catalog = Catalog.load(settings.runbooks, registry.vocabulary)
+        _report(catalog)
+        await catalog.record(ledger)
+
+        address = settings.temporal_address
+        if Parts.TEMPORAL in parts and address is None:
+            server = TemporalServer(
+                settings.data / "temporal",
+                port=settings.temporal_port,
+                namespace=settings.temporal_namespace,
+                binary=settings.temporal_binary,
+            )
+            stack.push_async_callback(server.stop)
+            await server.start()
+            running.add("temporal", server.supervise())
+            address = server.address
+        # With the server in this process's care one client serves all: new workflows then start eagerly.
+        embedded = settings.temporal_address is None
+        client = await connect(settings, address, lazy=not embedded)
+
+        voices = Voices(settings, ledger, connections.groups) if settings.slack == "on" else None
+        key = ListenerKey.load_or_create(settings.data / "keys")
+        trusted = TrustedKeys.from_texts([], [key.public_text, *settings.decision_keys])
+
+        if Parts.WORKER in parts:
+            performer = Performer(registry, connections, voices.teller if voices else None)
+            stack.push_async_callback(performer.aclose)
+            case = LedgerCase(ledger, performer, trusted, freeze_file=freeze_file)
+            guard = Guard(ledger, performer, trusted, freeze_file=freeze_file)
+
+            async def work() -> None:
+                connected = client if embedded else await connect_patiently(settings, address)
+                grace = settings.shutdown_grace
+                await build_worker(connected, case, performer, guard, shutdown_grace=grace).run()
+
+            running.add("worker", work())
+            stack.push_async_callback(running.cancel, "worker")  # lets actions in progress finish
+
+        if Parts.WEB in parts:
+            metrics = Metrics(ledger, actions=list(registry), freeze_file=freeze_file)
+            feeder = Feeder(ledger, client, on_failure=metrics.feeding_failed)
+            stack.push_async_callback(feeder.stop)
+            await feeder.start()
+            intake = Intake(ledger, catalog, duplicate_window=settings.duplicate_window, wake=feeder.wake)
+            running.add("metrics", metrics.follow())
+            running.add("catalog", _watch(intake, ledger))
+
+            if voices is not None:
+                operations = Operations(ledger, intake, freeze_file=freeze_file)
+                conversation = Conversation(voices, ledger, operations, key, client)
+                stack.push_async_callback(conversation.stop)
+                await conversation.start(running)
+
+            receiver = Receiver(intake, Gatekeeper(settings.webhook_tokens, settings.webhook_basic), metrics)
+            stack.callback(receiver.close)
+            health = Health({"ledger": ledger_is_writable(ledger), "temporal": temporal_is_reachable(client)})
+            http = HttpServer(
+                build_http(receiver, metrics, health), host=settings.http_host, port=settings.http_port
+            )
+            await http.start()
+            stack.push_async_callback(http.stop)
+            log.info("alerts are taken", url=f"http://{settings.http_host}:{http.port}{ALERTS}")
+
+        await running.until_told()
+
+
+def _refuse_silence(settings: Settings, parts: Parts) -> None:
+    """Refuse to serve without a chat that nobody said should be missing: gates would ask nobody."""
+    tokens = settings.slack_bot_token and settings.slack_app_token
+    if Parts.WEB in parts and settings.slack == "on" and not tokens:
+        raise NoSlackError(
+            "there are no Slack tokens: set PARAMEDIC_SLACK_BOT_TOKEN and PARAMEDIC_SLACK_APP_TOKEN (docs/slack.md), "
+            "or say PARAMEDIC_SLACK=off if gates shall find nobody. To try Paramedic without Slack: make demo"
+        )
+
+
+def _names(parts: Parts) -> Iterator[str]:
+    return (str(part.name).lower() for part in Parts if part in parts)
+
+
+def _report(catalog: Catalog) -> None:
+    log.info("runbooks in force", folder=str(catalog.folder), runbooks=sorted(catalog.runbooks))
+    for error in catalog.errors:
+        log.error("a runbook is refused, the others keep working", problem=str(error))
+
+
+async def _watch(intake: Intake, ledger: Ledger) -> None:
+    """Take in what changes in the runbooks' folder, for remediations that begin after."""
+    while True:
+        await asyncio.sleep(CATALOG_EVERY)
+        new = await asyncio.to_thread(intake.catalog.reloaded)
+        if (new.digest, new.errors) == (intake.catalog.digest, intake.catalog.errors):
+            continue
+        try:
+            await new.record(ledger)
+        except LedgerError as error:
+            log.warning("the changed runbooks are not in force yet", error=str(error))
+            continue
+        intake.catalog = new
+        _report(new)

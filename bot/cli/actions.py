@@ -1,0 +1,63 @@
+"""`paramedic actions`: what runbooks can use, from the declarations themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from activities.actions import Registry
+from bot.cli.terminal import AsJson, new_commands, new_table, show, show_json
+from bot.visible import as_span, visible
+from runbooks.model.action import Declaration, Effect
+
+app = new_commands("The actions that runbooks can use.")
+
+EFFECT_STYLES = {Effect.READ: "", Effect.TELL: "cyan", Effect.WRITE: "yellow", Effect.DESTRUCTIVE: "red"}
+
+
+@app.callback()
+def _app() -> None:
+    """Actions."""
+
+
+@app.command("actions")
+def list_actions(as_json: AsJson = False) -> None:
+    """The actions that runbooks can use.
+
+    Each with what it does to the world, what may be done after an attempt whose outcome is unknown
+    (its class), and its parameters; those in brackets may be left out.
+
+    Example: paramedic actions
+    """
+    declarations = sorted(Registry.installed().vocabulary.values(), key=lambda each: each.name)
+    if as_json:
+        show_json([describe(each) for each in declarations])
+        return
+    table = new_table("action", "effect", "class", "what it does, and its parameters")
+    table.columns[0].no_wrap = True
+    for each in declarations:
+        effect = Text(each.effect.value, style=EFFECT_STYLES[each.effect])
+        table.add_row(each.name, effect, each.kind.value, _summary(each))
+    show(table)
+
+
+def _summary(declaration: Declaration) -> Text:
+    text = Text(visible(declaration.summary))
+    fields = declaration.parameters.model_fields
+    names = [name if field.is_required() else f"[{name}]" for name, field in fields.items()]
+    return text.append(f"\n{' '.join(names) or 'no parameters'}", style="dim")
+
+
+def describe(declaration: Declaration) -> Mapping[str, Any]:
+    """Return a declaration as JSON values, its parameters as a JSON Schema."""
+    return {
+        "name": declaration.name,
+        "summary": declaration.summary,
+        "effect": declaration.effect.value,
+        "class": declaration.kind.value,
+        "timeout": as_span(declaration.timeout),
+        "attempts": declaration.attempts,
+        "parameters": declaration.parameters.model_json_schema(),
+    }

@@ -1,0 +1,206 @@
+"""`paramedic status`, `run`, `freeze` and `thaw`: what people can ask for at a terminal.
+
+They go the same ways as from Slack: a request through the inbox, the brake through its file and
+its table.  So none of them needs Temporal, and the brake does not even need the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from activities.actions import Registry
+from activities.freeze_file import FILE_NAME
+from activities.ledger import versions
+from activities.ledger.store import Ledger
+from bot.brake import Brake
+from bot.catalog import Catalog
+from bot.cli.ledger import open_ledger
+from bot.cli.terminal import (
+    AsJson,
+    Labels,
+    add_rows,
+    complain,
+    new_commands,
+    new_table,
+    parse_pairs,
+    settings,
+    show,
+    show_json,
+    show_line,
+)
+from bot.intake import Intake
+from bot.logs import configure_logs
+from bot.operations import Operations, Status
+from bot.timeline_rows import as_time
+from bot.visible import as_span, visible
+from runbooks.errors import LedgerError
+from runbooks.model.freeze import EVERYTHING, Freeze
+
+SOURCE = "cli"
+
+app = new_commands("What is going on, and what people can ask for.")
+
+Scope = Annotated[
+    str, typer.Option("--scope", help="What it is about: * (everything), runbook=NAME or target=NAME.")
+]
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """What is going on: remediations, open gates, freezes.
+
+    Example: paramedic status
+    """
+    with open_ledger() as ledger:
+        now = asyncio.run(_operations(ledger, _load_catalog()).status())
+    if as_json:
+        show_json(now.model_dump(mode="json"))
+    else:
+        show_status(now, datetime.now(UTC))
+
+
+def show_status(now: Status, at: datetime) -> None:
+    """Print what is going on, as of `at`."""
+    for freeze in now.frozen:
+        since = f"since {as_time(freeze.at)} by {freeze.actor}: {freeze.reason}"
+        show_line(Text(visible(f"FROZEN: {freeze.what}, {since}"), style="bold red"))
+    if not now.running:
+        show_line("Nothing is in progress.")
+        return
+    waits = {gate.remediation: gate for gate in now.gates}
+    table = new_table("remediation", "runbook", "target", "phase", "for", "waits for")
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    rows: list[tuple[object, ...]] = []
+    for line in now.running:
+        gate = waits.get(line.remediation)
+        asked = f"{' or '.join(gate.approvers)} until {gate.expires_at:%H:%M} UTC" if gate else ""
+        rows.append(
+            (line.remediation, line.runbook, line.target, line.phase, as_span(at - line.since), asked)
+        )
+    show(add_rows(table, rows))
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook's name.")],
+    labels: Labels = [],  # noqa: B006 - typer reads the default and never changes it
+    as_json: AsJson = False,
+) -> None:
+    """Start a runbook by hand; its gate asks as always.
+
+    The request waits in the inbox like an alert, until a running Paramedic takes it up. Whoever asks
+    for a remediation cannot approve it.
+
+    Example: paramedic run host-disk-full --label instance=web-1
+    """
+    catalog = _load_catalog()
+    pairs = parse_pairs(labels, "--label")
+    with open_ledger() as ledger:
+        _keep_version(ledger, catalog, name)
+        requested = asyncio.run(_operations(ledger, catalog).run(name, pairs, actor=_who(), source=SOURCE))
+    if as_json:
+        show_json(requested.model_dump(mode="json"))
+        return
+    show_line(Text(visible(f"Asked for {requested.runbook} on {requested.target}.")))
+    show_line("Watch it with: paramedic status")
+
+
+@app.command()
+def freeze(
+    reason: Annotated[str, typer.Option("--reason", help="Why, for those who find it frozen.")],
+    scope: Scope = EVERYTHING,
+) -> None:
+    """The brake: nobody acts until it is lifted.
+
+    It stops new remediations and the next action of those in progress, also with Slack, Temporal or
+    the ledger down.
+
+    Example: paramedic freeze --scope target=db-1 --reason "migration until 14:00"
+    """
+    with _brake() as brake:
+        recorded = asyncio.run(brake.freeze(scope, reason, actor=_who(), source=SOURCE))
+    show_line(Text(visible(f"FROZEN: {_what(scope)}."), style="bold red"))
+    if not recorded:
+        complain("The ledger could not be written. The brake holds by its file, and is recorded later.")
+
+
+@app.command()
+def thaw(
+    scope: Scope = EVERYTHING,
+    reason: Annotated[str, typer.Option("--reason", help="Why it may go on.")] = "",
+) -> None:
+    """Lift a freeze.
+
+    Example: paramedic thaw --scope target=db-1 --reason "migration is done"
+    """
+    with _brake() as brake:
+        was_frozen = asyncio.run(brake.thaw(scope, reason, actor=_who(), source=SOURCE))
+    if was_frozen:
+        show_line(Text(visible(f"No longer frozen: {_what(scope)}."), style="green"))
+        return
+    complain(f"{_what(scope)} was not frozen. See what is: paramedic status")
+    raise typer.Exit(1)
+
+
+def _what(scope: str) -> str:
+    return Freeze(scope=scope, actor="", reason="", at=datetime.now(UTC)).what
+
+
+def _who() -> str:
+    """The person at this terminal, as records name them: by the user id, which no variable can change."""
+    uid = os.getuid()
+    try:
+        return f"local:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"local:{uid}"
+
+
+def _load_catalog() -> Catalog:
+    return Catalog.load(settings().runbooks, Registry.installed().vocabulary)
+
+
+def _operations(ledger: Ledger, catalog: Catalog) -> Operations:
+    """Wire them for this process, which has no feeder: the running one finds new entries by itself."""
+    configure_logs("text")
+    intake = Intake(ledger, catalog, duplicate_window=settings().duplicate_window, wake=_nobody)
+    return Operations(ledger, intake, freeze_file=_freeze_file())
+
+
+def _nobody(_entries: Iterable[object]) -> None:
+    """Wake nobody."""
+
+
+def _keep_version(ledger: Ledger, catalog: Catalog, name: str) -> None:
+    """The worker runs the version that was asked for, also where its own folder has another."""
+    runbook = catalog.runbooks.get(name)
+    if runbook is not None:
+        text = catalog.texts[runbook.digest]
+        ledger.write_now(lambda transaction: versions.keep(transaction, name, text))
+
+
+def _freeze_file() -> Path:
+    return settings().data / FILE_NAME
+
+
+@contextmanager
+def _brake() -> Iterator[Brake]:
+    """Open the brake, with the ledger or without it."""
+    configure_logs("text")
+    with ExitStack() as stack:
+        ledger: Ledger | None = None
+        try:
+            ledger = stack.enter_context(open_ledger())
+        except LedgerError as error:
+            complain(str(error))
+        yield Brake(ledger, freeze_file=_freeze_file())

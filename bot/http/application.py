@@ -1,0 +1,59 @@
+"""What answers on the port: alerts, metrics and health.  Nothing redirects, and all errors are JSON."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bot.http.health import Health
+from bot.http.receiver import Receiver
+from bot.metrics import CONTENT_TYPE, Metrics
+
+ALERTS = "/alerts/alertmanager"
+
+
+def build_http(receiver: Receiver, metrics: Metrics, health: Health) -> Starlette:
+    """Return the application."""
+
+    async def show_metrics(_: Request) -> Response:
+        if not metrics.caught_up:
+            return JSONResponse({"error": "the metrics are still being read from the ledger"}, 503)
+        return Response(await metrics.page(), media_type=CONTENT_TYPE)
+
+    async def show_life(_: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def show_readiness(_: Request) -> Response:
+        ready, words = await health.words()
+        return JSONResponse({"ready": ready, **words}, 200 if ready else 503)
+
+    application = Starlette(
+        routes=[
+            Route(ALERTS, receiver, name="alerts"),
+            Route("/metrics", show_metrics, methods=["GET"]),
+            Route("/healthz", show_life, methods=["GET"]),
+            Route("/readyz", show_readiness, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _say_no, Exception: _say_sorry},
+    )
+    # A redirect to the path without its slash would turn Alertmanager's POST into a GET.
+    application.router.redirect_slashes = False
+    return application
+
+
+async def _say_no(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    sentences = {
+        404: f"there is nothing here; alerts go to {ALERTS}",
+        405: "this cannot be done here with this method",
+    }
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"error": sentences.get(status, "the request was refused")}, status, headers)
+
+
+async def _say_sorry(_: Request, error: Exception) -> Response:
+    del error  # it is logged by the server; its text may hold what a stranger should not read
+    return JSONResponse({"error": "something is broken here; the log says what"}, 500)

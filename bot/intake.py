@@ -1,0 +1,146 @@
+"""Intake: alerts become entries of the inbox, durable before anybody is told so.
+
+For each alert: which runbooks it is for, what they would act on, and a transaction in which all
+that is new is written.  An alert whose target cannot be rendered is explained in that same
+transaction, so that there is no moment at which nothing is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from activities.ledger import inbox, remediations
+from activities.ledger.inbox import Delivery, InboxEntry
+from activities.ledger.store import Ledger, Transaction
+from bot.catalog import Catalog
+from runbooks.model.alert import Alert
+
+AT_ONCE = 500
+"""How many deliveries share a transaction: one of 20,000 would keep all other senders waiting."""
+
+NO_TARGET = "target_not_rendered"
+"""The reason on record where a runbook matched and it cannot be said what it would act on."""
+
+Wake = Callable[[Sequence[InboxEntry]], None]
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """One alert on its way to one runbook, or to nobody.
+
+    Attributes:
+        withheld: why it goes no further than the inbox, one sentence; empty where it does.
+    """
+
+    delivery: Delivery
+    withheld: str = ""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a notification, counted in deliveries: one alert may be for several runbooks.
+
+    Attributes:
+        accepted: new, and for a runbook.
+        duplicates: said before, within the duplicate window.
+        unmatched: new, and for no runbook.
+    """
+
+    accepted: int = 0
+    duplicates: int = 0
+    unmatched: int = 0
+
+    def __add__(self, other: Taken) -> Taken:
+        return Taken(
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.unmatched + other.unmatched,
+        )
+
+    @property
+    def news(self) -> bool:
+        """Whether anything was said that was not known."""
+        return self.accepted + self.unmatched > 0
+
+
+class Intake:
+    """Takes alerts in.
+
+    Attributes:
+        catalog: the runbooks in force; replaced as a whole after a reload, its versions being kept.
+        wake: is told of new entries at once, so that they need not be looked for.
+    """
+
+    def __init__(self, ledger: Ledger, catalog: Catalog, *, duplicate_window: timedelta, wake: Wake) -> None:
+        self.catalog = catalog
+        self.duplicate_window = duplicate_window
+        self.wake = wake
+        self._ledger = ledger
+
+    def address(self, alerts: Sequence[Alert], sender: str) -> list[Addressed]:
+        """Return where these alerts go.  Pure, and may run in a thread."""
+        catalog = self.catalog
+        return [each for alert in alerts for each in _address(catalog, alert, sender)]
+
+    async def take(self, addressed: Sequence[Addressed]) -> Taken:
+        """Write what is new into the inbox; durable when this returns.
+
+        Raises:
+            LedgerError: not all of it is; the same again is harmless.
+        """
+        taken = Taken()
+        for begin in range(0, len(addressed), AT_ONCE):
+            taken += await self._take_some(addressed[begin : begin + AT_ONCE])
+        return taken
+
+    async def _take_some(self, addressed: Sequence[Addressed]) -> Taken:
+        at = datetime.now(UTC)
+        acceptance = await self._ledger.write(lambda transaction: self._accept(transaction, addressed, at))
+        entries = acceptance.entries
+        withheld = {_address_of(each.delivery) for each in addressed if each.withheld}
+        self.wake([entry for entry in entries if entry.runbook and _address_of(entry) not in withheld])
+        accepted = sum(1 for entry in entries if entry.runbook)
+        return Taken(accepted, acceptance.duplicates, len(entries) - accepted)
+
+    def _accept(
+        self, transaction: Transaction, addressed: Sequence[Addressed], at: datetime
+    ) -> inbox.Acceptance:
+        acceptance = inbox.accept(
+            transaction,
+            [each.delivery for each in addressed],
+            at=at,
+            duplicate_window=self.duplicate_window,
+        )
+        withheld = {_address_of(each.delivery): each.withheld for each in addressed if each.withheld}
+        stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]
+        for entry in stopped:
+            remediations.explain(transaction, entry, NO_TARGET, withheld[_address_of(entry)], at=at)
+        if stopped:
+            inbox.done(transaction, [entry.entry for entry in stopped], at=at)
+        return acceptance
+
+
+def _address(catalog: Catalog, alert: Alert, sender: str) -> list[Addressed]:
+    delivery = Delivery(delivery=alert.delivery, runbook="", target="", alert=alert, sender=sender)
+    matched = catalog.match(alert)
+    if not matched:
+        return [Addressed(delivery)]
+    return [
+        Addressed(
+            delivery.model_copy(
+                update={
+                    "runbook": match.runbook.name,
+                    "runbook_digest": match.runbook.digest,
+                    "target": match.target,
+                }
+            ),
+            withheld=str(match.error) if match.error else "",
+        )
+        for match in matched
+    ]
+
+
+def _address_of(delivery: Delivery | InboxEntry) -> tuple[str, str]:
+    return delivery.delivery, delivery.runbook

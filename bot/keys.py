@@ -1,0 +1,130 @@
+"""The listener's key: what was seen at a click is sealed here, and nowhere else.
+
+The private key stays in one file of the data folder, readable by its owner only.  It is made at
+first use.  Two processes that start at once must end up with the same key, so the file is
+written under another name and then linked into place: whoever comes second takes the first one's.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+from typing import Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from activities.signatures import TrustedKeys, key_id
+from runbooks.errors import ParamedicError
+from runbooks.model.decision import Decision, SignedDecision
+
+__all__ = ["KEY_FILE", "KeyFileError", "ListenerKey", "TrustedKeys", "key_id"]
+
+KEY_FILE = "listener.pem"
+
+
+class KeyFileError(ParamedicError):
+    """The key file cannot be used."""
+
+    code = "key_file_wrong"
+
+
+class ListenerKey:
+    """An Ed25519 key with which one listener seals decisions."""
+
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self._private_key = private_key
+        self.public_key = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.key_id = key_id(self.public_key)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Return a new key that is kept nowhere."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load_or_create(cls, folder: Path) -> Self:
+        """Return the key in `folder`; make one where there is none yet.
+
+        Raises:
+            KeyFileError: it is there and cannot be used, or cannot be written.
+        """
+        path = folder / KEY_FILE
+        try:
+            if not path.exists():
+                _create(path)
+            return cls(_load(path))
+        except OSError as error:
+            raise KeyFileError(f"the listener's key {path} cannot be used: {error.strerror}") from error
+
+    @property
+    def public_text(self) -> str:
+        """The public key in base64, as PARAMEDIC_DECISION_KEYS of another machine takes it."""
+        return base64.b64encode(self.public_key).decode()
+
+    def sign(self, decision: Decision) -> SignedDecision:
+        """Return `decision` under this key's seal."""
+        signature = self._private_key.sign(decision.signed_bytes())
+        return SignedDecision(
+            decision=decision, key_id=self.key_id, signature=base64.b64encode(signature).decode()
+        )
+
+
+def _load(path: Path) -> Ed25519PrivateKey:
+    if path.stat().st_mode & 0o007:
+        raise KeyFileError(
+            f"everybody on this machine can read the listener's key {path}. "
+            "Delete it, so that a new one is made, and find out who could have copied it."
+        )
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(f"{path} is not a private key in PEM: {error}. Move it away.") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyFileError(f"{path} is not an Ed25519 key. Move it away, so that a new one is made.")
+    return key
+
+
+def _create(path: Path) -> None:
+    """Write a new key to `path` in one step; leave a key alone that appeared meanwhile."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        _write(draft, pem)
+        _link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _make_durable(path.parent)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link(draft: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return  # another process was first: its key is the key
+
+
+def _make_durable(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,211 @@
+"""Operations: what people can ask for, the same from Slack and from the command line.
+
+Nothing is decided here.  A request goes through the inbox like an alert, and meets the same
+admission, checks and gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from activities.ledger import inbox, records, remediations
+from activities.ledger.inbox import Delivery
+from activities.ledger.store import Ledger
+from bot.brake import Brake
+from bot.catalog import aim
+from bot.intake import Intake
+from runbooks.errors import ParamedicError
+from runbooks.language.facts import Facts
+from runbooks.model.alert import Alert, AlertStatus
+from runbooks.model.base import Value
+from runbooks.model.freeze import Freeze
+from runbooks.model.record import Record
+from runbooks.model.runbook import Autonomy, Runbook
+from runbooks.policy.story import Phase, Story, StoryError, read_story
+
+
+class RequestError(ParamedicError):
+    """What a person asked for cannot be begun.  The message says why and what would be right."""
+
+    code = "request_wrong"
+
+
+class RunbookLine(Value):
+    """One runbook, or one file that should be one.
+
+    Attributes:
+        autonomy: None where the file was refused and no earlier version is in force.
+        error: what is wrong with the file; empty where nothing is.
+    """
+
+    name: str
+    summary: str = ""
+    autonomy: Autonomy | None = None
+    error: str = ""
+
+
+class RunRequested(Value):
+    """A request that is in the inbox.
+
+    Attributes:
+        entry: the inbox entry's id.
+    """
+
+    entry: str
+    runbook: str
+    target: str
+
+
+class StatusLine(Value):
+    """One remediation in progress.
+
+    Attributes:
+        phase: `unreadable` where its records do not tell.
+    """
+
+    remediation: str
+    runbook: str
+    target: str
+    phase: Phase | Literal["unreadable"]
+    since: datetime
+
+
+class GateLine(Value):
+    """One gate that waits for people."""
+
+    remediation: str
+    runbook: str
+    target: str
+    approvers: tuple[str, ...]
+    expires_at: datetime
+
+
+class Status(Value):
+    """What is going on."""
+
+    frozen: tuple[Freeze, ...]
+    running: tuple[StatusLine, ...]
+    gates: tuple[GateLine, ...]
+
+
+class Operations:
+    """What people can ask for.
+
+    Args:
+        intake: knows the catalog in force and whom to wake.
+        freeze_file: the brake's file.
+    """
+
+    def __init__(self, ledger: Ledger, intake: Intake, *, freeze_file: Path) -> None:
+        self._ledger = ledger
+        self._intake = intake
+        self.brake = Brake(ledger, freeze_file=freeze_file)
+
+    async def list_runbooks(self) -> list[RunbookLine]:
+        """Return all runbooks by name, and the files that were refused."""
+        catalog = self._intake.catalog
+        wrong: dict[str, list[str]] = {}
+        for error in catalog.errors:
+            wrong.setdefault(Path(error.file).stem, []).append(str(error))
+        lines = []
+        for name in sorted({*catalog.runbooks, *wrong}):
+            runbook = catalog.runbooks.get(name)
+            lines.append(
+                RunbookLine(
+                    name=name,
+                    summary=runbook.summary if runbook else "",
+                    autonomy=runbook.autonomy if runbook else None,
+                    error="\n".join(wrong.get(name, ())),
+                )
+            )
+        return lines
+
+    async def run(self, name: str, labels: Mapping[str, str], *, actor: str, source: str) -> RunRequested:
+        """Ask for a runbook by hand, as if an alert with these labels had come.
+
+        `alertname` defaults to the one that the runbook is first for.
+
+        Raises:
+            RequestError: there is no such runbook, or its target needs other labels.
+            LedgerError: it could not be written down; nothing was begun.
+        """
+        runbook = self._find(name)
+        at = datetime.now(UTC)
+        alert = Alert(
+            status=AlertStatus.FIRING,
+            labels={"alertname": runbook.when[0].alert, **labels} if runbook.when else dict(labels),
+            annotations={"summary": f"Asked for by {actor}"},
+            starts_at=at,  # to ask twice is two requests
+        )
+        match = aim(runbook, Facts(labels=alert.labels, annotations=alert.annotations))
+        if match.error is not None:
+            raise RequestError(f"{name} cannot be run with these labels: {match.error}")
+        delivery = Delivery(
+            delivery=alert.delivery,
+            runbook=runbook.name,
+            runbook_digest=runbook.digest,
+            target=match.target,
+            alert=alert,
+            sender=source,
+            requested_by=actor,
+        )
+        window = self._intake.duplicate_window
+        acceptance = await self._ledger.write(
+            lambda transaction: inbox.accept(transaction, [delivery], at=at, duplicate_window=window)
+        )
+        self._intake.wake(acceptance.entries)
+        return RunRequested(entry=acceptance.entries[0].entry, runbook=runbook.name, target=match.target)
+
+    def _find(self, name: str) -> Runbook:
+        catalog = self._intake.catalog
+        if name in catalog.runbooks:
+            return catalog.runbooks[name]
+        if wrong := [str(error) for error in catalog.errors if Path(error.file).stem == name]:
+            raise RequestError(f"the runbook {name} cannot be used: {wrong[0]}")
+        near = get_close_matches(name, catalog.runbooks, n=3)
+        known = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"there are: {', '.join(sorted(catalog.runbooks))}"
+        )
+        raise RequestError(f"there is no runbook {name!r}; {known if catalog.runbooks else 'there are none'}")
+
+    async def status(self) -> Status:
+        """Return what is frozen, what is running and which gates wait.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        frozen = await self.brake.freezes()
+        opened = await self._ledger.read(
+            lambda c: [(row, records.stream_of(c, row.id)) for row in remediations.open_remediations(c)]
+        )
+        running, gates = [], []
+        for row, stream in opened:
+            story = _story(stream)
+            place = {"remediation": row.id, "runbook": row.runbook, "target": row.target}
+            phase = story.phase if story else "unreadable"
+            running.append(StatusLine(**place, phase=phase, since=row.opened_at))
+            if story and story.gate and not story.gate.outcome:
+                approvers, expires_at = story.gate.approvers, story.gate.expires_at
+                gates.append(GateLine(**place, approvers=approvers, expires_at=expires_at))
+        return Status(frozen=frozen, running=tuple(running), gates=tuple(gates))
+
+    async def freeze(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
+        """Pull the brake.  Return whether that is on record already; see `Brake.freeze`."""
+        return await self.brake.freeze(scope, reason, actor=actor, source=source)
+
+    async def thaw(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
+        """Release the brake.  Return whether it was pulled; see `Brake.thaw`."""
+        return await self.brake.thaw(scope, reason, actor=actor, source=source)
+
+
+def _story(stream: Sequence[Record]) -> Story | None:
+    try:
+        return read_story(stream)
+    except StoryError:
+        return None

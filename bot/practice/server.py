@@ -1,0 +1,211 @@
+"""The practice workspace as a server: a local Slack for demo and tests.
+
+It listens on 127.0.0.1 only.  The bot is the ordinary one: it gets another base URL and other
+tokens, and nothing else is different.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Iterator
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.websockets import WebSocket
+
+from bot.practice import api, page
+from bot.practice.faults import Faults
+from bot.practice.guard import Guard
+from bot.practice.interactions import Interactions
+from bot.practice.parts import Parts, Tokens
+from bot.practice.sockets import Sockets
+from bot.practice.workspace import Workspace
+
+HOST = "127.0.0.1"
+
+
+def build_practice(
+    workspace: Workspace, *, bot_token: str, app_token: str, secret: str, port: int
+) -> Starlette:
+    """Wire one practice workspace.
+
+    Args:
+        workspace: its state.
+        bot_token: what the app shows to the Web API, `xoxb-...`.
+        app_token: what the app shows to open a socket, `xapp-...`.
+        secret: what a person must know to see the page.
+        port: where it will listen: addresses that it hands out contain it.
+    """
+    base_url = f"http://{HOST}:{port}"
+    faults = Faults()
+    sockets = Sockets(faults, patience=workspace.patience, on_change=workspace.touch)
+    app = Starlette(
+        routes=[*api.ROUTES, *page.ROUTES],
+        middleware=[Middleware(Guard, port=port, secret=secret)],
+    )
+    app.state.parts = Parts(
+        workspace=workspace,
+        faults=faults,
+        sockets=sockets,
+        interactions=Interactions(workspace, sockets, base_url=base_url),
+        tokens=Tokens(bot=bot_token, app=app_token),
+        secret=secret,
+        port=port,
+        base_url=base_url,
+    )
+    return app
+
+
+class PracticeServer:
+    """A practice workspace that runs in a task of this event loop.
+
+    Also an asynchronous context manager: started inside, stopped after.
+
+    Args:
+        workspace: its state; the default has alice, bob, mallory and #incidents.
+        port: 0 takes a free one.
+        secret: what a person must know to see the page; made up if it is not given.
+
+    Attributes:
+        bot_token: what the bot must show to the Web API.
+        app_token: what the bot must show to open its socket.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace | None = None,
+        *,
+        bot_token: str = "",
+        app_token: str = "",
+        secret: str = "",
+        port: int = 0,
+    ) -> None:
+        self.workspace = workspace or Workspace()
+        self.bot_token = bot_token or f"xoxb-practice-{secrets.token_hex(12)}"
+        self.app_token = app_token or f"xapp-practice-{secrets.token_hex(12)}"
+        self._secret = secret or secrets.token_urlsafe(24)
+        self._wanted_port = port
+        self._server: _QuietServer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._parts: Parts | None = None
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of the running workspace.
+
+        Raises:
+            RuntimeError: it has not been started.
+        """
+        if self._parts is None:
+            raise RuntimeError("the practice workspace has not been started")
+        return self._parts
+
+    @property
+    def faults(self) -> Faults:
+        """Switches for faults of methods and deliveries."""
+        return self.parts.faults
+
+    @property
+    def sockets(self) -> Sockets:
+        """The bot's connections: they can be asked to be replaced, or cut."""
+        return self.parts.sockets
+
+    @property
+    def base_url(self) -> str:
+        """Base URL of the Web API, for the bot."""
+        return f"{self.parts.base_url}/api/"
+
+    @property
+    def page_url(self) -> str:
+        """Address of the page, with its secret, for a person."""
+        return f"{self.parts.base_url}/?secret={self.parts.secret}"
+
+    async def start(self) -> None:
+        """Start listening.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        listener = _listen(self._wanted_port)
+        port: int = listener.getsockname()[1]
+        app = build_practice(
+            self.workspace,
+            bot_token=self.bot_token,
+            app_token=self.app_token,
+            secret=self._secret,
+            port=port,
+        )
+        self._parts = app.state.parts
+        self._server = _QuietServer(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.sockets.abort = self._server.abort
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="practice-workspace")
+        await self._server.ready.wait()
+
+    async def stop(self) -> None:
+        """Stop listening and end all connections."""
+        if self._server is None or self._task is None:
+            return
+        self.parts.stopping.set()
+        self.workspace.touch()  # whoever waits for news stops waiting
+        self._server.should_exit = True
+        await self._task
+        self._server = self._task = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+class _QuietServer(uvicorn.Server):
+    """A server that leaves signals to the program around it and says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+    def abort(self, websocket: WebSocket) -> None:
+        """Drop the TCP connection of `websocket` without a closing word."""
+        for connection in list(self.server_state.connections):
+            peer = connection.transport.get_extra_info("peername")
+            if websocket.client is not None and peer == (websocket.client.host, websocket.client.port):
+                connection.transport.abort()
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,319 @@
+"""The card: one message for one remediation, kept up to date in its place.
+
+It is read at 3am on a telephone, so it goes from top to bottom the way a person asks: what is
+going on, why, what will be done, how we will know that it worked, who may say yes and until when.
+The buttons come right after that.  The alert's own words are a quotation, cut, and its details
+stand below the buttons: however long an alert is, it moves no button out of sight.
+
+A button carries the gate's id and nothing else.  What is approved stands in the ledger; nothing
+that comes back from Slack can choose it.
+
+Pure: the same story, the same card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject, DividerBlock, PlainTextObject
+
+from bot.slack.headline import accepted, headline, target
+from bot.slack.message import Message, actions, compose, context, header, section
+from bot.slack.text import arguments, code, escape, line, moment, person, plain, quote, span
+from runbooks.model.action import Effect
+from runbooks.model.decision import Answer
+from runbooks.model.plan import PlannedAction, PlannedCheck
+from runbooks.model.remediation import Ending
+from runbooks.model.verdict import Verdict
+from runbooks.policy.story import ActionStory, CheckStory, DecisionStory, GateStory, Story
+
+APPROVE = "paramedic.approve"
+DENY = "paramedic.deny"
+
+ALERT_TEXT = 600  # characters of the alert's own words in all
+SUMMARY_TEXT = 200  # characters of them that stand above the buttons
+ACTIONS_ABOVE = 5  # actions told above the buttons; the others follow below
+ACTIONS_TOLD = 20
+CHECKS_TOLD = 6
+LONG_GATE = timedelta(hours=12)
+
+_EFFECTS = {
+    Effect.READ: "only reads",
+    Effect.TELL: "tells people",
+    Effect.WRITE: "changes something",
+    Effect.DESTRUCTIVE: "interrupts or removes something",
+}
+_VERDICTS = {Verdict.PASSED: "✓", Verdict.FAILED: "✗"}
+_STATES = {
+    "running": ("▸", "in progress"),
+    "ok": ("✓", "done"),
+    "failed": ("✗", "failed"),
+    "not_sent": ("✗", "not sent"),
+    "unknown": ("?", "nobody knows whether it happened"),
+    "refused": ("✗", "refused"),
+}
+_EXPLAINED = frozenset({Ending.NOT_NEEDED, Ending.UNVERIFIED, Ending.ROLLED_BACK})
+
+
+def render_card(story: Story, *, timeline_command: str, now: datetime) -> Message:
+    """Return the card for where `story` is.
+
+    Args:
+        timeline_command: the command that shows everything, without the id (`paramedic timeline`).
+        now: decides whether the gate may still be answered.
+
+    Raises:
+        slack_sdk.errors.SlackObjectFormationError: Slack's models object; send `plain_card` then.
+    """
+    blocks: list[Block] = [
+        header(_title(story)),
+        *_what(story),
+        *_why(story),
+        *_plan(story),
+        *_success(story),
+        *_gate(story, now),
+        *_alert_details(story),
+        _small_print(story, timeline_command),
+    ]
+    return compose(_fallback(story), blocks)
+
+
+def plain_card(story: Story) -> Message:
+    """Return the least that a card can be: the first line, the ids, and the same buttons.
+
+    For the moment when something about the full card is refused: an approval must never be lost
+    because an alert was odd.
+    """
+    about = f"{code(story.runbook)} on {code(target(story))} · {code(story.remediation)}"
+    blocks: list[Block] = [header(_title(story)), section(about)]
+    gate = story.gate
+    if gate is not None and is_open(story):
+        names = " · ".join(line(action.name, 100) for action in _planned(story)[:ACTIONS_ABOVE])
+        blocks.append(section(f"*Plan:* {names or '–'}\n{_terms(story, gate)}"))
+        blocks.append(_buttons(story, gate))
+    return compose(_fallback(story), blocks)
+
+
+def is_open(story: Story) -> bool:
+    """Return whether people may still answer, as far as the records say."""
+    return story.gate is not None and not story.gate.outcome and story.ending is None
+
+
+def _title(story: Story) -> str:
+    return plain(str(headline(story)), 145)
+
+
+def _fallback(story: Story) -> str:
+    words = line(str(headline(story)), 160)
+    return f"{words} · {line(story.runbook, 60)} on {line(target(story), 60)} ({line(story.remediation, 20)})"
+
+
+# --- what is going on ---------------------------------------------------------------------------
+
+
+def _what(story: Story) -> Iterator[Block]:
+    name = story.alert.name if story.alert else ""
+    title = f"*{line(name, 100)}* on {code(target(story))}" if name.strip() else f"On {code(target(story))}"
+    parts = [title]
+    if summary := _summary_of_alert(story):
+        parts.append(quote(" ".join(summary.split()), SUMMARY_TEXT, 1))
+    if story.requested_by:
+        parts.append(f"Asked for by {person(story.requested_by)}.")
+    if story.ending in _EXPLAINED and story.ending_sentence:
+        parts.append(line(story.ending_sentence, 500))
+    yield section("\n".join(parts))
+
+
+def _summary_of_alert(story: Story) -> str:
+    annotations = story.alert.annotations if story.alert else {}
+    said = (annotations.get(key, "").strip() for key in ("summary", "message", "title"))
+    return next((text for text in said if text), "")
+
+
+def _alert_details(story: Story) -> Iterator[Block]:
+    if story.alert is None:
+        return
+    rest = ALERT_TEXT - min(len(_summary_of_alert(story)), SUMMARY_TEXT)
+    description = story.alert.annotations.get("description", "").strip()
+    if description:
+        yield section(f"*The alert in its own words*\n{quote(description, rest, 8)}")
+    labels = {name: value for name, value in sorted(story.alert.labels.items()) if name != "alertname"}
+    if labels:
+        yield context(arguments(labels, ALERT_TEXT))
+
+
+# --- why, and what will be done -----------------------------------------------------------------
+
+
+def _why(story: Story) -> Iterator[Block]:
+    """The newest look at each check before acting."""
+    newest: dict[str, CheckStory] = {check.id: check for check in story.checks if check.round != "verify"}
+    if not newest:
+        return
+    shown = list(newest.values())[:CHECKS_TOLD]
+    lines = [_measured(check) for check in shown]
+    if len(newest) > len(shown):
+        lines.append(f"and {len(newest) - len(shown)} more checks")
+    yield section("*Why*\n" + "\n".join(lines))
+
+
+def _measured(check: CheckStory, mark: str = "") -> str:
+    mark = mark or _VERDICTS.get(check.verdict, "?")
+    known = "" if check.verdict in _VERDICTS else f" ({check.verdict})"
+    return f"{mark} {line(check.name, 120)}{known}: {line(check.sentence, 250) or '–'}"
+
+
+def _planned(story: Story) -> tuple[PlannedAction, ...]:
+    return story.plan.actions if story.plan else ()
+
+
+def _plan(story: Story) -> Iterator[Block]:
+    if story.plan is None:
+        return
+    lead = "*What I would do*" if story.observe else "*Plan*"
+    summary = line(story.plan.summary, 250)
+    yield section(f"{lead}: {summary}" if summary else lead)
+    yield from _steps(story, slice(0, ACTIONS_ABOVE))
+
+
+def _steps(story: Story, which: slice) -> Iterator[Block]:
+    done = {action.step: action for action in story.actions}
+    numbered = list(enumerate(_planned(story), start=1))
+    for number, action in numbered[which]:
+        yield section(_step(number, action, done.get(action.id)))
+
+
+def _step(number: int, action: PlannedAction, done: ActionStory | None) -> str:
+    """One action in words: its name, what exactly it does, its effect, how to take it back."""
+    exactly = " ".join(part for part in (code(action.uses, 80), arguments(action.arguments)) if part)
+    undo = f"{line(action.undo.name, 100)}" if action.undo else "none"
+    lines = [
+        f"*{number}. {line(action.name, 150)}*",
+        exactly,
+        f"It {_EFFECTS[action.effect]}. Undo: {undo}.",
+    ]
+    return "\n".join([*lines, _result(done)] if done else lines)
+
+
+def _result(action: ActionStory) -> str:
+    mark, word = _STATES[action.state]
+    attempts = f" (attempt {action.attempts})" if action.attempts > 1 else ""
+    found = ", found out after a crash" if action.recovered else ""
+    said = f": {line(action.sentence, 300)}" if action.sentence else ""
+    return f"{mark} *{word}{attempts}{found}*{said}"
+
+
+def _success(story: Story) -> Iterator[Block]:
+    """What it will look like when it worked; after the actions, how it looks."""
+    if story.plan is None:
+        return
+    seen = {check.id: check for check in story.checks if check.round == "verify"}
+    lines = [
+        _expected(check, seen.get(check.id), waiting=story.ending is None)
+        for check in story.plan.verify[:CHECKS_TOLD]
+    ]
+    if lines:
+        yield section("*It worked when*\n" + "\n".join(lines))
+    planned = {action.id for action in _planned(story)}
+    others = [
+        f"{line(each.name, 150)}: {_result(each)}" for each in story.actions if each.step not in planned
+    ]
+    if others:
+        yield section("*Afterwards*\n" + "\n".join(others[:CHECKS_TOLD]))
+
+
+def _expected(check: PlannedCheck, seen: CheckStory | None, *, waiting: bool) -> str:
+    if seen is not None:
+        return _measured(seen, "○ not yet," if waiting and seen.verdict is not Verdict.PASSED else "")
+    within = f" (within {span(check.within)})" if check.within else ""
+    return f"○ {line(check.name, 150)}{within}"
+
+
+# --- who may answer -----------------------------------------------------------------------------
+
+
+def _gate(story: Story, now: datetime) -> Iterator[Block]:
+    gate = story.gate
+    if gate is None:
+        return
+    if is_open(story) and now < gate.expires_at:
+        yield section(_terms(story, gate))
+        yield _buttons(story, gate)
+        yield from _continued(story)
+        return
+    yield from _continued(story)
+    answers = [_answer(each) for each in gate.decisions if each.accepted]
+    if not answers and is_open(story):
+        answers = ["The time to answer is over."]
+    if answers:
+        yield section("\n".join(answers))
+
+
+def _continued(story: Story) -> Iterator[Block]:
+    """The rest of a long plan."""
+    total = len(_planned(story))
+    if total > ACTIONS_ABOVE:
+        yield DividerBlock()
+        yield from _steps(story, slice(ACTIONS_ABOVE, ACTIONS_TOLD))
+    if total > ACTIONS_TOLD:
+        yield section(f"and {total - ACTIONS_TOLD} more actions, all of them in the timeline")
+
+
+def _terms(story: Story, gate: GateStory) -> str:
+    groups = " or ".join(code(group, 60) for group in gate.approvers) or "nobody"
+    people = "One person" if gate.need == 1 else f"{gate.need} people"
+    by = moment(gate.expires_at, with_date=gate.expires_at - gate.opens_at > LONG_GATE)
+    terms = f"{people} of {groups} must approve by *{by}*. Otherwise nothing is done."
+    if story.requested_by:
+        terms += f" {person(story.requested_by)} asked for this and may not approve it."
+    given = [_answer(each) for each in accepted(story, Answer.APPROVED)]
+    return "\n".join([terms, *given])
+
+
+def _answer(decision: DecisionStory) -> str:
+    verb = "Approved" if decision.answer is Answer.APPROVED else "Denied"
+    reason = f": {line(decision.reason, 300)}" if decision.reason.strip() else ""
+    return f"{verb} by {person(decision.key, decision.name)} at {moment(decision.at)}{reason}"
+
+
+def _buttons(story: Story, gate: GateStory) -> Block:
+    approve = ButtonElement(
+        text=PlainTextObject(text="Approve", emoji=False),
+        action_id=APPROVE,
+        value=gate.gate,
+        style="primary",
+        confirm=_second_thought(story),
+    )
+    deny = ButtonElement(
+        text=PlainTextObject(text="Deny…", emoji=False), action_id=DENY, value=gate.gate, style="danger"
+    )
+    return actions(f"gate:{gate.gate}", [approve, deny])
+
+
+def _second_thought(story: Story) -> ConfirmObject | None:
+    """Ask once more where a thumb in the dark would interrupt or remove something."""
+    destructive: Sequence[PlannedAction] = [
+        action for action in _planned(story) if action.effect is Effect.DESTRUCTIVE
+    ]
+    if not destructive:
+        return None
+    what = ", ".join(plain(action.name, 60) for action in destructive)
+    said = plain(f"On {target(story)}: {what}. This {_EFFECTS[Effect.DESTRUCTIVE]}.", 290)
+    return ConfirmObject(
+        title=PlainTextObject(text="Really do this?", emoji=False),
+        text=PlainTextObject(text=said, emoji=False),
+        confirm=PlainTextObject(text="Approve", emoji=False),
+        deny=PlainTextObject(text="Go back", emoji=False),
+    )
+
+
+def _small_print(story: Story, timeline_command: str) -> Block:
+    began = f"began {moment(story.opened_at)}"
+    joined = f"{story.joined} further alerts joined" if story.joined else ""
+    plan = f"plan {code(story.plan_digest[:12])}" if story.plan_digest else ""
+    parts = [code(story.remediation), f"runbook {code(story.runbook)}", began, plan, joined]
+    return context(
+        " · ".join(part for part in parts if part)
+        + f"\nAll of it: `{escape(timeline_command)} {escape(story.remediation)}`"
+    )

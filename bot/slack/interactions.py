@@ -1,0 +1,163 @@
+"""What Slack sends when a person does something, read with care.
+
+Only what is used is read: who (team and user id), where, which gate.  Names in a payload are not
+read at all.  A payload that lacks something of this is malformed, whoever sent it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from activities.ledger.clicks import Click
+from bot.slack.people import person_key
+from bot.slack.text import clean
+from bot.slack.voice import CHANNEL, MESSAGE
+from runbooks.model.base import canonical
+from runbooks.model.decision import Answer
+
+VIA = "slack"
+REASON_BLOCK, REASON_INPUT = "reason", "text"
+REASON_TEXT = 500  # characters
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,40}$")]
+GateId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,40}/[a-z0-9-]{1,40}$")]
+Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}\.[0-9]{1,10}$")]
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Team(_Payload):
+    """The workspace that the app is installed in, as the payload says."""
+
+    id: Identifier
+
+
+class User(_Payload):
+    """The person.  In a shared channel their team is another one than the app's."""
+
+    id: Identifier
+    team_id: Identifier | None = None
+
+
+class Container(_Payload):
+    """The message that was pressed."""
+
+    channel_id: Identifier
+    message_ts: Timestamp
+
+
+class ButtonPress(_Payload):
+    """One button."""
+
+    value: GateId
+    action_ts: Timestamp
+
+
+class Interaction(_Payload):
+    """What every interaction says."""
+
+    user: User
+    team: Team | None = None
+
+    @property
+    def person(self) -> str:
+        """The person's key."""
+        team = self.user.team_id or (self.team.id if self.team else "")
+        return person_key(team, self.user.id)
+
+
+class Press(Interaction):
+    """A press of Approve or Deny."""
+
+    container: Container
+    actions: Annotated[tuple[ButtonPress, ...], Field(min_length=1, max_length=1)]
+    trigger_id: str = ""
+
+    def click(self, answer: Answer, at: datetime) -> Click:
+        """Return the press as a click."""
+        place = {CHANNEL: self.container.channel_id, MESSAGE: self.container.message_ts}
+        return _click(self, self.actions[0].value, answer, self.actions[0].action_ts, place=place, at=at)
+
+
+class DenialPlace(_Payload):
+    """What the modal remembers: the gate, and the card it was opened from.  Nothing else."""
+
+    gate: GateId
+    channel: Identifier
+    message: Timestamp
+
+
+class _View(_Payload):
+    id: Identifier
+    private_metadata: str
+    state: dict[str, Any]
+
+
+class Denial(Interaction):
+    """A modal that was submitted."""
+
+    view: _View
+
+    @property
+    def reason(self) -> str:
+        """What the person wrote; empty where they wrote nothing."""
+        found: Any = self.view.state
+        for name in ("values", REASON_BLOCK, REASON_INPUT, "value"):
+            found = found.get(name) if isinstance(found, dict) else None
+        return clean(found)[:REASON_TEXT].strip() if isinstance(found, str) else ""
+
+    def click(self, at: datetime) -> Click:
+        """Return the submission as a click.
+
+        Raises:
+            pydantic.ValidationError: the modal is not one of ours.
+        """
+        known = DenialPlace.model_validate_json(self.view.private_metadata)
+        place = {CHANNEL: known.channel, MESSAGE: known.message}
+        return _click(self, known.gate, Answer.DENIED, self.view.id, place=place, at=at, reason=self.reason)
+
+
+class Typed(_Payload):
+    """A slash command."""
+
+    team_id: Identifier
+    user_id: Identifier
+    channel_id: Identifier
+    text: str = ""
+    trigger_id: str = ""
+    response_url: str = ""
+
+    @property
+    def person(self) -> str:
+        """The person's key."""
+        return person_key(self.team_id, self.user_id)
+
+
+def _click(
+    interaction: Interaction,
+    gate: str,
+    answer: Answer,
+    nonce: str,
+    *,
+    place: dict[str, str],
+    at: datetime,
+    reason: str = "",
+) -> Click:
+    """Return a click whose id is the same however often Slack delivers it."""
+    identity = [interaction.person, gate, answer.value, nonce]
+    return Click(
+        id="slack-" + hashlib.sha256(canonical(identity)).hexdigest()[:32],
+        gate=gate,
+        answer=answer,
+        person=interaction.person,
+        reason=reason,
+        via=VIA,
+        place=place,
+        at=at,
+    )

@@ -1,0 +1,117 @@
+"""Progress: what happened between two looks at a story, as short messages for the card's thread.
+
+The card says how things are; the thread says what happened, in order.  What people must hear
+(they are asked) carries the groups to be mentioned: a card that changes wakes nobody.
+
+Pure: the difference of two stories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.slack.headline import headline, target
+from bot.slack.text import code, line, moment, person
+from runbooks.model.base import Value
+from runbooks.model.decision import Answer
+from runbooks.model.verdict import Verdict
+from runbooks.policy.story import ActionStory, CheckStory, GateStory, Story
+
+_ENDED = {
+    "ok": "✓ {name}: {sentence}",
+    "failed": "✗ {name} failed: {sentence}",
+    "not_sent": "✗ {name} did not reach its target: {sentence}",
+    "unknown": "? {name}: nobody knows whether it happened. {sentence}",
+    "refused": "✗ {name} was refused: {sentence}",
+}
+
+
+class Progress(Value):
+    """One message for the thread.
+
+    Attributes:
+        text: escaped mrkdwn.
+        mention: approver groups that must hear it.
+    """
+
+    text: str
+    mention: tuple[str, ...] = ()
+
+
+def render_progress(before: Story | None, after: Story) -> list[Progress]:
+    """Return what to say of the way from `before` to `after`; None: from the very beginning."""
+    return [
+        *_gate(before, after),
+        *_actions(before, after),
+        *_verification(before, after),
+        *_ending(before, after),
+    ]
+
+
+def _gate(before: Story | None, after: Story) -> Iterator[Progress]:
+    gate = after.gate
+    if gate is None:
+        return
+    known = before.gate if before is not None and before.gate and before.gate.gate == gate.gate else None
+    if known is None and not gate.outcome:
+        yield Progress(text=_question(after, gate), mention=gate.approvers)
+    heard = len(known.decisions) if known else 0
+    for decision in gate.decisions[heard:]:
+        if decision.accepted:
+            verb = "approved" if decision.answer is Answer.APPROVED else "denied"
+            reason = f": {line(decision.reason, 300)}" if decision.reason.strip() else ""
+            yield Progress(text=f"{person(decision.key, decision.name)} {verb}{reason}")
+    closed_now = gate.outcome and not (known and known.outcome)
+    if closed_now and gate.outcome == "withdrawn":
+        yield Progress(text=f"The question is withdrawn. {line(gate.sentence, 300)}")
+
+
+def _question(story: Story, gate: GateStory) -> str:
+    return (
+        f"An answer is needed for {code(target(story))}, above, by {moment(gate.expires_at)}. "
+        "If nobody answers, nothing is done."
+    )
+
+
+def _actions(before: Story | None, after: Story) -> Iterator[Progress]:
+    known = {action.key: action for action in before.actions} if before else {}
+    for action in after.actions:
+        earlier = known.get(action.key)
+        if action == earlier:
+            continue
+        if action.state == "running":
+            attempt = f", attempt {action.attempts}" if action.attempts > 1 else ""
+            yield Progress(text=f"▸ {line(action.name, 150)}: begun{attempt}")
+        else:
+            yield Progress(text=_ended(action))
+
+
+def _ended(action: ActionStory) -> str:
+    found = " (found out after a crash: it had been done)" if action.recovered else ""
+    sentence = line(action.sentence, 400) or "no more is known"
+    return _ENDED[action.state].format(name=line(action.name, 150), sentence=sentence) + found
+
+
+def _verification(before: Story | None, after: Story) -> Iterator[Progress]:
+    """The newest look at each check, where its verdict is another one than before."""
+    earlier, newest = _looks(before), _looks(after)
+    for each, check in newest.items():
+        if each in earlier and earlier[each].verdict is check.verdict:
+            continue
+        measured = f"{line(check.name, 150)}: {line(check.sentence, 300)}"
+        yield Progress(text=f"✓ {measured}" if check.verdict is Verdict.PASSED else f"○ Not yet: {measured}")
+    if after.resolved_at is not None and (before is None or before.resolved_at is None):
+        yield Progress(text="The alert was reported as resolved.")
+
+
+def _looks(story: Story | None) -> dict[str, CheckStory]:
+    return {check.id: check for check in story.checks if check.round == "verify"} if story else {}
+
+
+def _ending(before: Story | None, after: Story) -> Iterator[Progress]:
+    if after.ending is None or (before is not None and before.ending is not None):
+        return
+    first = line(str(headline(after)), 400)
+    told = line(after.ending_sentence, 400)
+    repeated = not told or told.split(": ", 1)[-1] in first
+    yield Progress(text=f"*{first}*" if repeated else f"*{first}*\n{told}")

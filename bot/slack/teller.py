@@ -1,0 +1,55 @@
+"""The teller: runbooks call people through it, in the thread of the card and in the channel at once."""
+
+from __future__ import annotations
+
+from activities.ledger import cards
+from activities.ledger.store import Ledger
+from bot.slack.message import say
+from bot.slack.people import SlackPeople
+from bot.slack.presenter import CARD
+from bot.slack.sender import Posted, Sender, SlackAwayError, SlackRefusedError, Urgency
+from bot.slack.text import code
+from runbooks.errors import FailedError, NotSentError, UnknownOutcomeError
+
+
+class SlackTeller:
+    """Tells people in Slack.  Implements `activities.actions.Teller`."""
+
+    def __init__(self, ledger: Ledger, *, sender: Sender, people: SlackPeople, channel: str) -> None:
+        self._ledger = ledger
+        self._sender = sender
+        self._people = people
+        self._channel = channel
+
+    async def tell(self, *, to: str, text: str, remediation: str) -> str:
+        """Tell the group `to` the escaped `text`.  Return where it was said, for the record.
+
+        Raises:
+            FailedError: Slack refused it.
+            NotSentError: it was certainly not said.
+            UnknownOutcomeError: it may have been said.
+        """
+        who = await self._people.mention([to])
+        about = f" ({code(remediation, 20)})" if remediation else ""
+        try:
+            posted = await self._say(f"{who} {text}{about}", remediation)
+        except SlackRefusedError as error:
+            raise FailedError(str(error)) from error
+        except SlackAwayError as error:
+            kind = UnknownOutcomeError if error.maybe_sent else NotSentError
+            raise kind(str(error)) from error
+        return f"slack:{posted.channel}/{posted.ts}"
+
+    async def _say(self, text: str, remediation: str) -> Posted:
+        card = await self._ledger.read(lambda connection: cards.card(connection, remediation))
+        message = say(text)
+        if card is None or card.state != CARD:
+            return await self._sender.post(self._channel, message, urgency=Urgency.GATE)
+        try:
+            return await self._sender.post(
+                card.channel, message, thread=card.ts, broadcast=True, urgency=Urgency.GATE
+            )
+        except SlackRefusedError as error:
+            if error.word not in {"thread_not_found", "message_not_found"}:
+                raise
+            return await self._sender.post(self._channel, message, urgency=Urgency.GATE)

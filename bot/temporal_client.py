@@ -1,0 +1,67 @@
+"""The one way to a Temporal frontend, embedded or a cluster's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import TLSConfig
+
+from bot.settings import Settings
+from runbooks.errors import ParamedicError
+
+RECONNECT_PAUSE = 2.0  # seconds
+
+log = structlog.get_logger()
+
+
+class NoTemporalError(ParamedicError):
+    """Nobody said where Temporal is."""
+
+    code = "no_temporal"
+
+
+async def connect(settings: Settings, address: str | None, *, lazy: bool) -> Client:
+    """Return a client.
+
+    Args:
+        lazy: connect at the first call, so that a Temporal that is away does not stop the start.
+
+    Raises:
+        NoTemporalError: there is no address.
+        RuntimeError: not lazy, and nobody answers.
+    """
+    if address is None:
+        raise NoTemporalError(
+            "no Temporal cluster is set: set PARAMEDIC_TEMPORAL_ADDRESS, or run `paramedic up`, which brings its own"
+        )
+    key = settings.temporal_api_key
+    return await Client.connect(
+        address,
+        namespace=settings.temporal_namespace,
+        data_converter=pydantic_data_converter,
+        api_key=key.get_secret_value() if key else None,
+        tls=_tls(settings),
+        lazy=lazy,
+    )
+
+
+async def connect_patiently(settings: Settings, address: str | None) -> Client:
+    """Return a client that is connected, however long that takes.  Workers cannot use a lazy one."""
+    while True:
+        try:
+            return await connect(settings, address, lazy=False)
+        except RuntimeError as error:
+            log.warning("Temporal cannot be reached; trying again", address=address, error=str(error))
+            await asyncio.sleep(RECONNECT_PAUSE)
+
+
+def _tls(settings: Settings) -> TLSConfig | bool:
+    """Return mutual TLS where certificates are set, plain TLS where there is only an API key."""
+    files = (settings.temporal_tls_ca, settings.temporal_tls_cert, settings.temporal_tls_key)
+    if not any(files):
+        return settings.temporal_api_key is not None
+    authority, certificate, key = (file.read_bytes() if file else None for file in files)
+    return TLSConfig(server_root_ca_cert=authority, client_cert=certificate, client_private_key=key)

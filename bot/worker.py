@@ -1,0 +1,33 @@
+"""The Temporal worker: where the engine runs, and where actions are carried out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.case import LedgerCase
+from activities.guard import Guard
+from activities.performing import Performer
+from bot.sandbox import workflow_runner
+from runbooks.engine.remediation import TASK_QUEUE, Remediation
+
+STICKY_TIMEOUT = timedelta(seconds=3)
+"""How long a workflow waits for a worker that froze before another takes over."""
+
+
+def build_worker(
+    client: Client, case: LedgerCase, performer: Performer, guard: Guard, *, shutdown_grace: timedelta
+) -> Worker:
+    """Return a worker with the engine, the case's own activities and every declared action, all guarded."""
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[Remediation],
+        activities=[*case.activities(), *performer.activities()],
+        interceptors=[guard],
+        workflow_runner=workflow_runner(),
+        graceful_shutdown_timeout=shutdown_grace,
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+    )

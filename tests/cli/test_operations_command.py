@@ -1,0 +1,146 @@
+"""`paramedic status`, `run`, `freeze`, `thaw`: none of them needs Temporal."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from activities.freeze_file import FILE_NAME
+from activities.ledger import inbox, versions
+from activities.ledger.records import after
+from activities.ledger.store import Ledger
+from bot.cli.operations import show_status
+from bot.operations import GateLine, Status, StatusLine
+from runbooks.model.record import RecordKind
+from tests.cli.terminal import paramedic
+from tests.cli.test_runbook_command import GOOD
+from tests.records import NOON
+
+ASK = ("run", "disk-full", "-l", "instance=web-1", "-l", "env=prod")
+
+
+@pytest.fixture
+def house(tmp_path):
+    """The settings of an installation with an empty ledger and one runbook."""
+    runbooks = tmp_path / "catalog"
+    runbooks.mkdir()
+    (runbooks / "disk-full.yaml").write_text(GOOD)
+    Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}").close()
+    return {"data": tmp_path, "runbooks": runbooks}
+
+
+def read(house, query):
+    """Ask the ledger."""
+    ledger = Ledger.open(f"sqlite:///{house['data'] / 'ledger.db'}", create=False)
+    try:
+        return ledger.read_now(query)
+    finally:
+        ledger.close()
+
+
+def test_nothing_in_progress_is_said(house):
+    """An idle installation says so, in words and as JSON."""
+    assert paramedic("status", **house).stdout == "Nothing is in progress.\n"
+    assert json.loads(paramedic("status", "--json", **house).stdout) == {
+        "frozen": [],
+        "running": [],
+        "gates": [],
+    }
+
+
+def test_a_request_waits_in_the_inbox_with_its_person(house):
+    """Who asked is on record, so that they cannot approve it themselves."""
+    result = paramedic(*ASK, **house)
+
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "Asked for disk-full on web-1.")
+    (entry,) = read(house, lambda c: after(c, -1, 10, {RecordKind.ALERT_RECEIVED}))
+    assert (entry.data["runbook"], entry.data["target"]) == ("disk-full", "web-1")
+
+
+def test_the_version_that_was_asked_for_is_kept(house):
+    """The worker runs the text that this person's folder has."""
+    requested = json.loads(paramedic(*ASK, "--json", **house).stdout)
+
+    (entry,) = read(house, lambda c: inbox.entries(c, [requested["entry"]]))
+    assert entry.requested_by.startswith("local:")
+    assert read(house, lambda c: versions.text_of(c, entry.runbook_digest)) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("run", "disk-ful"), "disk-full"),
+        (("run", "disk-full"), "instance"),
+        (("run", "disk-full", "-l", "instance"), "NAME=VALUE"),
+    ],
+    ids=["another name", "a label is missing", "no value"],
+)
+def test_a_request_that_cannot_be_begun_is_explained(house, arguments, complaint):
+    """Nothing is written where the runbook or a label is wrong."""
+    result = paramedic(*arguments, **house)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+    assert read(house, lambda c: after(c, -1, 10, {RecordKind.ALERT_RECEIVED})) == []
+
+
+def test_the_brake_is_seen_in_the_status_until_it_is_lifted(house):
+    """Freeze, status, thaw: the scope, the person and the reason."""
+    frozen = paramedic("freeze", "--scope", "target=db-1", "--reason", "migration", **house)
+    status = paramedic("status", **house).stdout
+    thawed = paramedic("thaw", "--scope", "target=db-1", **house)
+
+    assert frozen.stdout == "FROZEN: the target db-1.\n"
+    assert status.startswith("FROZEN: the target db-1, since ")
+    assert ": migration\n" in status
+    assert (thawed.exit_code, thawed.stdout) == (0, "No longer frozen: the target db-1.\n")
+    assert "FROZEN" not in paramedic("status", **house).stdout
+
+
+def test_the_brake_works_without_a_ledger(tmp_path):
+    """With the ledger gone, the file is written and the command says so."""
+    result = paramedic("freeze", "--reason", "everything is on fire", data=tmp_path)
+
+    assert result.exit_code == 0
+    assert "FROZEN: everything." in result.stdout
+    assert "The brake holds by its file" in result.stderr
+    assert "everything is on fire" in (tmp_path / FILE_NAME).read_text()
+
+
+def test_a_freeze_needs_a_reason(house):
+    """Those who find it frozen are told why."""
+    assert paramedic("freeze", **house).exit_code == 2
+
+
+def test_an_unknown_scope_is_explained(house):
+    """A scope that would stop nothing is refused."""
+    result = paramedic("freeze", "--scope", "db-1", "--reason", "x", **house)
+
+    assert result.exit_code == 2
+    assert "runbook=NAME or target=NAME" in result.stderr
+
+
+def test_thawing_what_is_not_frozen_says_so(house):
+    """A script can tell that nothing was lifted."""
+    result = paramedic("thaw", "--scope", "target=db-1", **house)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the target db-1 was not frozen" in result.stderr
+
+
+def test_people_see_what_waits_for_whom(capsys, monkeypatch):
+    """Each remediation in progress has a line; a gate says who is asked, and until when."""
+    monkeypatch.setenv("COLUMNS", "100")
+    place = {"remediation": "R-7F3K2Q", "runbook": "disk-full", "target": "web-1"}
+    running = StatusLine(**place, phase="asking", since=NOON)
+    gate = GateLine(**place, approvers=("sre-oncall",), expires_at=NOON + timedelta(minutes=15))
+
+    show_status(Status(frozen=(), running=(running,), gates=(gate,)), NOON + timedelta(seconds=97))
+
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split(maxsplit=6) == [
+        *("R-7F3K2Q", "disk-full", "web-1", "asking", "1m", "37s"),
+        "sre-oncall until 03:22 UTC",
+    ]

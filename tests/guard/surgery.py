@@ -1,0 +1,219 @@
+"""A ledger with one admitted remediation whose plan is on record, a guard, and actions that count their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel, ConfigDict
+
+from activities.actions import Action, Measurement, Probe, ProbeAnswer, Registry, Scene, action
+from activities.case import LedgerCase
+from activities.connections import Connections
+from activities.guard import Guard
+from activities.ledger import inbox, records, versions
+from activities.ledger.inbox import Delivery
+from activities.ledger.store import Ledger
+from activities.performing import Performer
+from activities.signatures import TrustedKeys
+from bot.keys import ListenerKey
+from runbooks.model.action import ActionClass, ActionResult, Effect, Receipt
+from runbooks.model.alert import Alert, AlertStatus
+from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
+from runbooks.model.plan import PlannedAction
+from runbooks.model.record import Record, RecordKind
+from runbooks.model.remediation import CallIn, Examination, Order
+from runbooks.policy.endings import action_key
+from runbooks.ports.case import ActionOrder, GateRequest
+
+RUNBOOK = """
+runbook: heal
+summary: Heal it.
+autonomy: {autonomy}
+when: [{{alert: Broken}}]
+target: "{{{{ labels.service }}}}"
+check:
+  - name: It is broken
+    uses: test.look
+    expect: result.value > 0
+{gate}
+do:
+  - name: Mend it
+    uses: {uses}
+    with: {{word: "{{{{ labels.word }}}}"}}
+    undo: none
+verify:
+  - name: It works
+    uses: test.look
+    expect: result.value > 0
+otherwise:
+  - name: Tell people
+    uses: test.tell
+    with: {{word: help}}
+"""
+
+GATE = "gate: {approvers: [oncall], within: 15m}"
+
+
+class Word(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    word: str = ""
+
+
+class World:
+    """What the actions do, and what they were asked."""
+
+    def __init__(self) -> None:
+        self.value: float = 1.0
+        self.calls: list[Scene] = []
+        self.raises: BaseException | None = None
+        self.probe = ProbeAnswer(probe=Probe.CANNOT_TELL, sentence="cannot tell")
+        self.prepared: list[Mapping[str, Any]] = []
+
+    def registry(self) -> Registry:
+        world = self
+
+        @action("test.look", "Look", effect=Effect.READ, kind=ActionClass.IDEMPOTENT, samples={"value": 1.0})
+        async def look(parameters: Word, scene: Scene) -> Measurement:
+            return Measurement(sentence=f"value is {world.value}", result={"value": world.value})
+
+        async def perform(parameters: Word, scene: Scene) -> ActionResult:
+            world.calls.append(scene)
+            if world.raises is not None:
+                raise world.raises
+            return ActionResult(sentence=f"mended {parameters.word}", output={"word": parameters.word})
+
+        async def prepare(parameters: Word, scene: Scene) -> dict[str, Any]:
+            return {"seen": "before"}
+
+        async def probe(parameters: Word, scene: Scene, prepared: Mapping[str, Any]) -> ProbeAnswer:
+            world.prepared.append(prepared)
+            return world.probe
+
+        def acting(name: str, kind: ActionClass, effect: Effect = Effect.WRITE, **more: Any) -> Action:
+            return action(name, name, effect=effect, kind=kind, timeout=timedelta(seconds=1), **more)(perform)
+
+        return Registry(
+            [
+                look,
+                acting("test.keyed", ActionClass.KEYED),
+                acting("test.opaque", ActionClass.OPAQUE),
+                acting("test.probed", ActionClass.PROBED, prepare=prepare, probe=probe),
+                acting("test.tell", ActionClass.IDEMPOTENT, Effect.TELL),
+            ]
+        )
+
+
+# `action` reads the annotations of functions, which are names of this module.
+perform_annotations = (Word, Scene, ActionResult)
+
+
+class Surgery:
+    """Everything around one action."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.world = World()
+        self.key = ListenerKey(Ed25519PrivateKey.generate())
+        self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
+        self.performer = Performer(self.world.registry(), Connections())
+        trusted = TrustedKeys.from_texts([], [self.key.public_text])
+        self.freeze_file = folder / "FREEZE"
+        self.case = LedgerCase(self.ledger, self.performer, trusted, freeze_file=self.freeze_file)
+        self.guard = Guard(self.ledger, self.performer, trusted, freeze_file=self.freeze_file)
+        self.found = Examination(remediation="")
+
+    async def receive(
+        self,
+        labels: dict[str, str] | None = None,
+        *,
+        digest: str = "",
+        requested_by: str = "",
+        status: AlertStatus = AlertStatus.FIRING,
+    ) -> str:
+        """Put one alert into the inbox; return its entry."""
+        alert = Alert(
+            status=status, labels={"alertname": "Broken", "service": "web", "word": "it", **(labels or {})}
+        )
+        delivery = Delivery(
+            delivery=alert.delivery + str(datetime.now(UTC).timestamp()), runbook="heal", runbook_digest=digest,
+            target="web", alert=alert, sender="test", requested_by=requested_by,
+        )  # fmt: skip
+        window = timedelta(seconds=1)
+        accepted = await self.ledger.write(
+            lambda t: inbox.accept(t, [delivery], at=datetime.now(UTC), duplicate_window=window)
+        )
+        return accepted.entries[0].entry
+
+    async def examine(
+        self,
+        *,
+        uses: str = "test.keyed",
+        gated: bool = False,
+        labels: dict[str, str] | None = None,
+        requested_by: str = "",
+        run: str = "run-1",
+        observe: bool = False,
+    ) -> Examination:
+        autonomy = "observe" if observe else "gated" if gated else "automatic"
+        text = RUNBOOK.format(uses=uses, gate=GATE if gated else "", autonomy=autonomy)
+        digest = await self.ledger.write(lambda t: versions.keep(t, "heal", text))
+        entry = await self.receive(labels, digest=digest, requested_by=requested_by)
+        order = Order(runbook="heal", runbook_digest=digest, target="web")
+        call = CallIn(order=order, workflow_id="remediation/heal/web", first_run=run, entries=(entry,))
+        self.found = await self.case.examine(call)
+        return self.found
+
+    def planned(self, part: str = "do") -> PlannedAction:
+        assert self.found.plan is not None
+        return {"do": self.found.plan.actions, "otherwise": self.found.plan.otherwise}[part][0]
+
+    def order(self, part: str = "do", **changes: Any) -> ActionOrder:
+        planned = self.planned(part)
+        order = ActionOrder(
+            remediation=self.found.remediation, runbook="heal", target="web", plan_digest=self.found.plan_digest,
+            action=planned, key=action_key(self.found.remediation, part, planned.id, self.found.plan_digest), attempt=1,
+            fencing=self.found.fencing,
+        )  # fmt: skip
+        return order.model_copy(update=changes)
+
+    async def attend(self, order: ActionOrder) -> Receipt:
+        each = self.performer.registry[order.action.uses]
+        return await self.guard.attend(order, lambda: self.performer.perform(each, order))
+
+    async def ask(self) -> GateRequest:
+        assert self.found.plan is not None
+        assert self.found.plan.gate is not None
+        now = datetime.now(UTC)
+        request = GateRequest(
+            remediation=self.found.remediation, gate=f"{self.found.remediation}/gate-1",
+            plan_digest=self.found.plan_digest, terms=self.found.plan.gate, opens_at=now,
+            expires_at=now + timedelta(minutes=15),
+        )  # fmt: skip
+        await self.case.open_gate(request)
+        return request
+
+    def decision(self, request: GateRequest, **changes: Any) -> Decision:
+        now = datetime.now(UTC)
+        return Decision(
+            id="click-1", gate=request.gate, remediation=request.remediation, plan_digest=request.plan_digest,
+            answer=Answer.APPROVED, principal=Principal(key="slack:T/alice", name="alice", groups=("oncall",)), via="slack",
+            decided_at=now, expires_at=request.expires_at,
+        ).model_copy(update=changes)  # fmt: skip
+
+    def forged(self, decision: Decision) -> SignedDecision:
+        return (
+            ListenerKey(Ed25519PrivateKey.generate())
+            .sign(decision)
+            .model_copy(update={"key_id": self.key.key_id})
+        )
+
+    async def records(self, kind: RecordKind | None = None) -> list[Record]:
+        found = await self.ledger.read(lambda c: records.stream_of(c, self.found.remediation))
+        return [record for record in found if kind is None or record.kind is kind]
+
+    async def kinds(self) -> list[str]:
+        return [str(record.kind) for record in await self.records()]

@@ -1,0 +1,186 @@
+"""The whole conversation over real sockets: practice workspace, bolt app, ledger; only the engine is a fake.
+
+async with Rig.open(tmp_path) as rig:
+    await rig.house.keep()
+    button = await rig.hands.wait_for_button(APPROVE)
+    await rig.press(button)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from activities.connections import GroupConnection
+from activities.ledger import cards
+from activities.ledger.store import Ledger
+from bot.answers import Answers
+from bot.keys import ListenerKey
+from bot.operations import RunbookLine, RunRequested, Status
+from bot.practice.hands import Hands, Sight
+from bot.practice.residents import DEFAULT_PEOPLE, Person
+from bot.practice.server import PracticeServer
+from bot.practice.workspace import Workspace
+from bot.slack.commands import Commands
+from bot.slack.connection import SlackConnection
+from bot.slack.listeners import Listeners
+from bot.slack.people import SlackPeople
+from bot.slack.presenter import Presenter
+from bot.slack.sender import Sender
+from bot.slack.teller import SlackTeller
+from bot.slack.voice import SlackVoice
+from runbooks.errors import ParamedicError
+from runbooks.model.freeze import Freeze
+from runbooks.model.runbook import Autonomy
+from tests.records import NOON
+from tests.waiting import Waiting
+
+GUEST = Person(id="U0GUEST", name="guest", real_name="Gus Guest", is_guest=True)
+STRANGER = Person(id="U0STRANGER", name="stranger", real_name="Sue Stranger", team_id="T0ELSEWHERE")
+
+PEOPLE = (*DEFAULT_PEOPLE, GUEST, STRANGER)
+HOLD = timedelta(milliseconds=500)
+
+
+class FakeOperations:
+    """What people asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.frozen: list[Freeze] = []
+
+    async def list_runbooks(self) -> list[RunbookLine]:
+        known = RunbookLine(name="service-errors", summary="Restart <it> & hope.", autonomy=Autonomy.GATED)
+        return [known, RunbookLine(name="broken", error="broken.yaml:3:1: there is no word `chek`.")]
+
+    async def run(self, name: str, labels: Any, *, actor: str, source: str) -> RunRequested:
+        if name != "service-errors":
+            raise ParamedicError(f"there is no runbook {name!r}; did you mean service-errors?")
+        self.asked.append(("run", name, dict(labels), actor, source))
+        return RunRequested(entry="e1", runbook=name, target=labels.get("service", "?"))
+
+    async def status(self) -> Status:
+        return Status(frozen=tuple(self.frozen), running=(), gates=())
+
+    async def freeze(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
+        self.asked.append(("freeze", scope, reason, actor, source))
+        self.frozen.append(Freeze(scope=scope, actor=actor, reason=reason, at=NOON))
+        return True
+
+    async def thaw(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
+        self.asked.append(("thaw", scope, reason, actor, source))
+        known = [each for each in self.frozen if each.scope == scope]
+        self.frozen = [each for each in self.frozen if each.scope != scope]
+        return bool(known)
+
+
+class Bot:
+    """One process of the bot, as far as Slack is concerned."""
+
+    def __init__(
+        self, server: PracticeServer, ledger: Ledger, house: Waiting, *, channel: str = "#incidents"
+    ) -> None:
+        self.connection = SlackConnection(
+            bot_token=server.bot_token, app_token=server.app_token, base_url=server.base_url
+        )
+        self.people = SlackPeople(self.connection.client, {"sre-oncall": GroupConnection()})
+        self.sender = Sender(self.connection.sender_client, per_second=200)
+        self.presenter = Presenter(
+            ledger, sender=self.sender, people=self.people, channel=channel, clock=house.now
+        )
+        self.teller = SlackTeller(ledger, sender=self.sender, people=self.people, channel=channel)
+        self.voice = SlackVoice(self.connection.client, self.presenter)
+        self.operations = FakeOperations()
+        self.answers = Answers(
+            ledger,
+            key=ListenerKey.generate(),
+            people=self.people,
+            workflows=house,
+            voice=self.voice,
+            clock=house.now,
+            hold=HOLD,
+        )
+        self.listeners = Listeners(
+            client=self.connection.client,
+            answers=self.answers,
+            people=self.people,
+            voice=self.voice,
+            commands=Commands(self.operations),
+        )
+        self.listeners.attach(self.connection.app)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Bot]:
+        """Connected, presenting and delivering."""
+        await self.connection.start()
+        tasks = [asyncio.create_task(self.presenter.run()), asyncio.create_task(self.answers.run())]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.connection.stop()
+
+
+class Rig:
+    """A workspace with people, one bot, and one remediation that waits for them."""
+
+    def __init__(self, server: PracticeServer, ledger: Ledger, house: Waiting, hands: Hands) -> None:
+        self.server = server
+        self.ledger = ledger
+        self.house = house
+        self.hands = hands
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, folder: Path, **house: Any) -> AsyncIterator[Rig]:
+        ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
+        try:
+            async with PracticeServer(Workspace(people=PEOPLE)) as server, Hands(server.page_url) as hands:
+                yield cls(server, ledger, Waiting(ledger, **house), hands)
+        finally:
+            ledger.close()
+
+    def bot(self, **more: Any) -> Bot:
+        return Bot(self.server, self.ledger, self.house, **more)
+
+    async def press(self, button: Any, as_person: str = "alice") -> str:
+        return await self.hands.press(button.channel, button.ts, button.action_id, as_person)
+
+    async def see(self, words: str, as_person: str = "alice") -> dict[str, Any]:
+        """Wait for a message of the channel that holds `words`, and return it."""
+        return await self._find(words, lambda sight: sight.messages("#incidents"), as_person)
+
+    async def see_reply(self, words: str, as_person: str = "alice") -> dict[str, Any]:
+        """Wait for a reply in any thread that holds `words`."""
+
+        def replies(sight: Sight) -> list[dict[str, Any]]:
+            cards = sight.messages("#incidents")
+            return [reply for card in cards for reply in sight.thread("#incidents", card["ts"])]
+
+        return await self._find(words, replies, as_person)
+
+    async def overhear(self, words: str, as_person: str = "alice") -> dict[str, Any]:
+        """Wait for a message that only this person sees."""
+        return await self._find(words, lambda sight: sight.ephemerals, as_person)
+
+    async def no_buttons(self, as_person: str = "alice") -> None:
+        """Wait until no message offers a button any more."""
+        await self.hands.wait_for(lambda sight: not sight.buttons(), as_person=as_person)
+
+    async def card_row(self) -> Any:
+        return await self.ledger.read(lambda c: cards.card(c, self.house.told.remediation))
+
+    async def _find(self, words: str, where: Any, as_person: str) -> dict[str, Any]:
+        def seen(sight: Sight) -> dict[str, Any] | None:
+            return next((each for each in where(sight) if words in str(each)), None)
+
+        return await self.hands.wait_for(seen, as_person=as_person)
+
+    def now(self) -> datetime:
+        return self.house.now()

@@ -1,0 +1,179 @@
+"""The way in, for tests: a real ledger, a small catalog, and senders that say what a test wants said.
+
+with WayIn(tmp_path) as way:
+    async with way.sender() as sender:
+        answer = await sender.post(notification(alert(instance="web-1")))
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from pydantic import SecretStr
+
+from activities.ledger import records
+from activities.ledger.inbox import InboxEntry
+from activities.ledger.store import Ledger
+from bot.catalog import Catalog
+from bot.http.application import ALERTS, build_http
+from bot.http.authentication import Gatekeeper
+from bot.http.health import Health, ledger_is_writable
+from bot.http.receiver import Receiver
+from bot.intake import Intake
+from bot.metrics import Metrics
+from bot.operations import Operations
+from runbooks.model.record import Record, RecordKind
+from tests.language.declarations import VOCABULARY
+
+TOKEN = "a-token-for-tests"
+
+RUNBOOK = """\
+runbook: {name}
+summary: Restart what {alert} is about.
+autonomy: automatic
+
+when:
+  - alert: {alert}
+target: "{target}"
+
+check:
+  - name: It is slow
+    uses: prometheus.query
+    with: {{query: 'slow{{instance="{{{{ target }}}}"}}'}}
+    expect: result.value > 0.5
+
+do:
+  - name: Set the window
+    uses: window.set
+    with: {{begin: 1, end: 2}}
+    undo: none
+
+verify:
+  - name: It is quick
+    uses: prometheus.query
+    with: {{query: 'slow{{instance="{{{{ target }}}}"}}'}}
+    expect: result.value < 0.5
+    within: 1m
+"""
+
+
+def runbook(name: str, alert: str, target: str = "{{ labels.instance }}") -> str:
+    """Return the text of a small valid runbook."""
+    return RUNBOOK.format(name=name, alert=alert, target=target)
+
+
+def alert(name: str = "HostSlow", *, status: str = "firing", **labels: str) -> dict[str, Any]:
+    """Return one alert as Alertmanager writes it."""
+    return {
+        "status": status,
+        "labels": {"alertname": name, **labels},
+        "annotations": {"summary": "it is slow"},
+        "startsAt": "2026-03-14T03:07:00.123456789Z",
+        "endsAt": "0001-01-01T00:00:00Z" if status == "firing" else "2026-03-14T03:09:00Z",
+        "generatorURL": "http://prometheus.example/graph?g0.expr=slow",
+        "fingerprint": "0123456789abcdef",
+    }
+
+
+def notification(*alerts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a notification as Alertmanager writes it."""
+    return {
+        "version": "4",
+        "groupKey": '{}:{alertname="HostSlow"}',
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "paramedic",
+        "groupLabels": {"alertname": "HostSlow"},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "http://alertmanager.example",
+        "alerts": list(alerts),
+        **more,
+    }
+
+
+class WayIn:
+    """Everything between a sender and the inbox."""
+
+    def __init__(
+        self, folder: Path, *, tokens: tuple[str, ...] = (TOKEN,), basic: tuple[str, ...] = ()
+    ) -> None:
+        self.catalog_folder = folder / "catalog"
+        self.catalog_folder.mkdir()
+        self.write_runbook("host-slow", runbook("host-slow", "HostSlow"))
+        self.database = folder / "ledger.db"
+        self.ledger = Ledger.open(f"sqlite:///{self.database}")
+        self.woken: list[InboxEntry] = []
+        self.catalog = Catalog.load(self.catalog_folder, VOCABULARY)
+        self.intake = Intake(
+            self.ledger, self.catalog, duplicate_window=timedelta(minutes=10), wake=self.woken.extend
+        )
+        self.freeze_file = folder / "FREEZE"
+        self.metrics = Metrics(self.ledger, actions=list(VOCABULARY), freeze_file=self.freeze_file)
+        self.operations = Operations(self.ledger, self.intake, freeze_file=self.freeze_file)
+        gatekeeper = Gatekeeper(map(SecretStr, tokens), map(SecretStr, basic))
+        self.receiver = Receiver(self.intake, gatekeeper, self.metrics)
+        self.health = Health({"ledger": ledger_is_writable(self.ledger)})
+        self.application = build_http(self.receiver, self.metrics, self.health)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.receiver.close()
+        self.ledger.close()
+
+    def write_runbook(self, name: str, text: str) -> Path:
+        """Write a file into the catalog's folder."""
+        file = self.catalog_folder / f"{name}.yaml"
+        file.write_text(text)
+        return file
+
+    def sender(self, *, token: str | None = TOKEN, peer: str = "127.0.0.1") -> Sender:
+        """Return a sender at the address `peer`."""
+        return Sender(self.application, token, peer)
+
+    def records(self, kind: RecordKind | None = None) -> list[Record]:
+        """Return what is on record."""
+        kinds = None if kind is None else {kind}
+        return self.ledger.read_now(lambda connection: records.after(connection, -1, 100_000, kinds))
+
+    def counted(self, name: str, **labels: str) -> float:
+        """Return the value of a metric, 0 where there is none yet."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class Sender:
+    """Somebody who sends alerts, without a network."""
+
+    def __init__(self, application: Any, token: str | None, peer: str) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        transport = httpx.ASGITransport(application, client=(peer, 50000), raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://paramedic", headers=headers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def post(self, said: Any, **headers: str) -> httpx.Response:
+        """Send a notification; bytes are sent as they are."""
+        body = said if isinstance(said, bytes) else json.dumps(said).encode()
+        return await self._client.post(ALERTS, content=body, headers=headers)
+
+    async def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send anything."""
+        return await self._client.request(method, path, **more)
+
+
+def now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(UTC)
