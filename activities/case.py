@@ -73,7 +73,8 @@ class LedgerCase(CasePort):
         runbook = await self._runbook(call.order.runbook_digest)
         if runbook is None:
             return await self._explain_unknown_runbook(call)
-        now, file = datetime.now(UTC), frozen_by_file(self._freeze_file)
+        now = datetime.now(UTC)
+        file = frozen_by_file(self._freeze_file, runbook=call.order.runbook, target=call.order.target)
         admission = await self._ledger.write(
             lambda t: remediations.admit(t, call, runbook, at=now, frozen_by_file=file)
         )
@@ -97,7 +98,9 @@ class LedgerCase(CasePort):
     @activity.defn(name="examine_again")
     async def examine_again(self, look: SecondLook) -> Reexamination:
         """Ask admission and the checks again: people take minutes to answer."""
-        now, file = datetime.now(UTC), frozen_by_file(self._freeze_file)
+        now = datetime.now(UTC)
+        row = await self._ledger.read(lambda c: remediations.standing(c, look.remediation))
+        file = frozen_by_file(self._freeze_file, runbook=row.runbook, target=row.target)
         standing = await self._ledger.write(
             lambda t: remediations.admit_again(t, look.remediation, look.fencing, at=now, frozen_by_file=file)
         )

@@ -58,12 +58,14 @@ class Commission:
 
     Attributes:
         receipt: set where nothing is to be done: done before, refused, or unknown for good.
+        unresolved: an earlier attempt's outcome is unknown, and this one is made under the same key.
         probe: an earlier attempt's outcome is unknown, and the target is to be asked first.
         begun_at: when the first attempt's intent was recorded.
         prepared: what the first attempt had seen right before it acted.
     """
 
     receipt: Receipt | None = None
+    unresolved: bool = False
     probe: bool = False
     begun_at: datetime | None = None
     prepared: dict[str, Any] | None = None
@@ -103,6 +105,9 @@ class Guard(Interceptor):
         if commission.receipt is not None:
             return commission.receipt
         receipt = await self._act(order, act)
+        if commission.unresolved and receipt.outcome is Outcome.NOT_SENT:
+            # That this attempt did not reach the target says nothing about the one before it.
+            receipt = receipt.model_copy(update={"outcome": Outcome.UNKNOWN, "reason": "not_reached"})
         await self._write_until_written(order, receipt)
         return receipt
 
@@ -198,11 +203,17 @@ class Guard(Interceptor):
             sentence = "Nobody can know whether an earlier attempt happened."
             return Commission(receipt=_receipt(order, Outcome.UNKNOWN, sentence, "needs_person"))
         _intend(transaction, order, earlier.prepared)
-        return Commission(begun_at=earlier.begun_at)
+        return Commission(begun_at=earlier.begun_at, unresolved=True)
 
     async def _settle_by_probe(self, order: ActionOrder, each: Action, commission: Commission) -> Commission:
         """Ask the target what became of the earlier attempt; act again only if it says: nothing."""
-        answer = await self._probe(order, each, commission)
+        async with _heartbeating():
+            answer = await self._probe(order, each, commission)
+            late = (commission.begun_at or datetime.now(UTC)) + order.action.timeout - datetime.now(UTC)
+            if answer.probe is Probe.NOT_APPLIED and late.total_seconds() > 0:
+                # Its worker may be frozen and not dead.  Until its time is over it may still act.
+                await asyncio.sleep(late.total_seconds())
+                answer = await self._probe(order, each, commission)
         if answer.probe is Probe.APPLIED:
             receipt = _receipt(order, Outcome.OK, answer.sentence, output=answer.output, recovered=True)
             await self._write_until_written(order, receipt)

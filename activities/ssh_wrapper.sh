@@ -44,7 +44,7 @@ runner=$(cat <<'RUNNER'
 run=$1 limit=$2 grace=$3; shift 3
 keep=8192     # bytes of each head and each tail: 32 KiB in all
 retention=30  # days, after which a key is forgotten
-echo $$ >"$run/pid"
+printf '%d' $$ 1<>"$run/pid"  # in place: there is room for it even where the disk is full
 mkfifo "$run/out.pipe" "$run/err.pipe" || exit 1
 
 # Writes the head as it comes and the tail at the end.  It drains whatever comes later: a service that the
@@ -60,7 +60,7 @@ for filter in $filters; do
     tries=$((tries + 1)); sleep 0.02 2>/dev/null || sleep 1
   done
 done
-printf '%3d' "$code" 1<>"$run/reserved"  # in place: there is room for it even where the disk is full
+printf '%3d' "$code" 1<>"$run/reserved"  # in place, too
 mv "$run/reserved" "$run/code"
 rm -f "$run/out.pipe" "$run/err.pipe"
 find "$run/../." ! -name . -prune -mtime +$retention -exec rm -rf {} + 2>/dev/null
@@ -91,8 +91,10 @@ new=0
 if mkdir "$run" 2>/dev/null; then
   new=1
   # Ours.  Where there is no room even for the result, nothing is begun.
-  { boot >"$run/boot" && echo $(($(date +%s) + limit + 60)) >"$run/until" && echo '  -' >"$run/reserved"; } 2>/dev/null ||
-    { rm -rf "$run"; refuse the state directory cannot be written; }
+  {
+    boot >"$run/boot" && echo $(($(date +%s) + limit + 60)) >"$run/until" &&
+      echo '          ' >"$run/pid" && echo '  -' >"$run/reserved"
+  } 2>/dev/null || { rm -rf "$run"; refuse the state directory cannot be written; }
   setsid sh -c "$runner" paramedic "$run" "$limit" $grace "$@" </dev/null >/dev/null 2>&1 &
 elif [ ! -d "$run" ]; then
   refuse the state directory cannot be written

@@ -202,9 +202,7 @@ async def run(arguments: argparse.Namespace) -> None:
     client = await Client.connect(
         arguments.temporal, namespace=NAMESPACE, data_converter=pydantic_data_converter
     )
-    http = httpx.AsyncClient(
-        base_url=arguments.service, limits=httpx.Limits(max_keepalive_connections=100, max_connections=100)
-    )
+    http = httpx.AsyncClient(base_url=arguments.service)
     service = Service(http)
     worker = Worker(
         client,

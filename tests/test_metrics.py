@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from activities.ledger.inbox import InboxEntry
-from bot.metrics import ENTRIES_REMEMBERED, Metrics
+from bot.metrics import Metrics
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 from tests.components import wait_until
 from tests.records import NOON, Telling, a_good_night
@@ -122,6 +121,7 @@ def test_names_that_nobody_declared_are_other(metrics):
 async def test_hostile_alerts_add_no_series(way):
     """1,000 alerts with labels of all kinds: as many series as after one."""
     following = asyncio.create_task(way.metrics.follow())
+    await wait_until(lambda: way.metrics.caught_up)
     async with way.sender() as sender:
         await sender.post(notification(alert(instance="x"), alert("Unmatched"), alert()))
         await wait_until(lambda: way.counted("paramedic_alerts_explained_total") == 1)
@@ -221,8 +221,6 @@ def test_alerts_that_nobody_admits_do_not_fill_the_memory(metrics, monkeypatch):
     metrics.take([received(f"entry-{seq}", seq=seq) for seq in range(100)])
 
     assert len(metrics._received) == 10
-    assert ENTRIES_REMEMBERED > 10
-    assert InboxEntry.model_fields["entry"]  # the same word names it in both
 
 
 def test_every_rebuilt_counter_says_so(metrics):

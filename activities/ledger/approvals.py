@@ -44,11 +44,14 @@ def judge(transaction: Transaction, signed: SignedDecision, *, genuine: bool, at
     asked = _asked(transaction, decision)
     if asked is None:
         return _record(transaction, signed, "nobody was asked this", at)
+    # An ending counted the records before it: what comes later stands elsewhere.
+    ended = transaction.find(f"{decision.remediation}/ending") is not None
+    stream = SYSTEM if ended else decision.remediation
     objection = _objection(transaction, decision, asked, at)
     if objection is None and decision.answer is Answer.APPROVED:
         row = {**_purpose(decision), "used_at": at}
         transaction.connection.execute(insert(approval_use), row)
-    return _record(transaction, signed, objection, at, stream=decision.remediation)
+    return _record(transaction, signed, objection, at, stream)
 
 
 def counted(connection: Connection, decision: Decision) -> bool:

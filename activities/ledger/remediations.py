@@ -229,34 +229,33 @@ def _last_ending(connection: Connection, runbook: str, target: str) -> PastEndin
 
 
 def _open(transaction: Transaction, opening: _Opening) -> Admission:
-    call, at = opening.call, opening.at
+    call, withheld, at = opening.call, opening.withheld, opening.at
     remediation = _unused_id(transaction.connection, call)
-    row = {
-        "id": remediation,
-        "workflow_id": call.workflow_id,
-        "first_run": call.first_run,
-        "runbook": call.order.runbook,
-        "target": call.order.target,
-        "admitted": int(opening.withheld is None),
-        "opened_at": at,
-        "ended_at": None,
-        "ending": "",
-    }
-    transaction.connection.execute(insert(table), row)
+    transaction.connection.execute(insert(table), _row_of(remediation, opening))
     fencing = 0
-    if opening.withheld is None:
+    if withheld is None:
         fencing = take_lease(transaction, call.order.target, remediation, at=at)
     record = transaction.append(_admission_entry(remediation, fencing, opening))
     for entry in opening.entries:
         transaction.append(_joined(remediation, entry, at))
-    if opening.withheld is not None:
-        reason, sentence = opening.withheld.reason, opening.withheld.sentence
-        close(
-            transaction,
-            Closing(remediation=remediation, ending=Ending.WITHHELD, reason=reason, sentence=sentence),
-            at=at,
-        )
+    if withheld is not None:
+        words = withheld.model_dump()
+        close(transaction, Closing(remediation=remediation, ending=Ending.WITHHELD, **words), at=at)
     return _read_admission(record)
+
+
+def _row_of(remediation: str, opening: _Opening) -> dict[str, Any]:
+    return {
+        "id": remediation,
+        "workflow_id": opening.call.workflow_id,
+        "first_run": opening.call.first_run,
+        "runbook": opening.call.order.runbook,
+        "target": opening.call.order.target,
+        "admitted": int(opening.withheld is None),
+        "opened_at": opening.at,
+        "ended_at": None,
+        "ending": "",
+    }
 
 
 def _unused_id(connection: Connection, call: CallIn) -> str:
@@ -422,8 +421,7 @@ def close(transaction: Transaction, closing: Closing, *, at: datetime) -> Record
     """
     remediation = closing.remediation
     found = _known_row(transaction.connection, remediation)
-    event_id = f"{remediation}/ending"
-    first = transaction.find(event_id)
+    first = transaction.find(f"{remediation}/ending")
     if first is not None:
         return first
     if closing.keep_lease:
@@ -432,23 +430,26 @@ def close(transaction: Transaction, closing: Closing, *, at: datetime) -> Record
         release_lease(transaction, remediation)
     ended = {"ended_at": at, "ending": closing.ending.value}
     transaction.connection.execute(update(table).where(table.c.id == remediation).values(**ended))
-    return transaction.append(
-        Entry(
-            event_id=event_id,
-            stream=remediation,
-            kind=RecordKind.ENDING,
-            actor=_ACTOR,
-            source="engine",
-            object=found.target,
-            outcome=closing.ending.value,
-            at=at,
-            data={
-                "ending": closing.ending.value,
-                "reason": closing.reason,
-                "sentence": closing.sentence,
-                "count": transaction.length(remediation) + 1,
-            },
-        )
+    count = transaction.length(remediation) + 1
+    return transaction.append(_ending_entry(closing, target=found.target, count=count, at=at))
+
+
+def _ending_entry(closing: Closing, *, target: str, count: int, at: datetime) -> Entry:
+    return Entry(
+        event_id=f"{closing.remediation}/ending",
+        stream=closing.remediation,
+        kind=RecordKind.ENDING,
+        actor=_ACTOR,
+        source="engine",
+        object=target,
+        outcome=closing.ending.value,
+        at=at,
+        data={
+            "ending": closing.ending.value,
+            "reason": closing.reason,
+            "sentence": closing.sentence,
+            "count": count,
+        },
     )
 
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeDecorator
 
 REVISION = "0001"
@@ -68,8 +69,8 @@ Number = BigInteger().with_variant(Integer, "sqlite")
 metadata = MetaData()
 
 
-def _table(name: str, *parts: Column[int] | Column[str] | Column[bytes] | Column[datetime] | object) -> Table:
-    return Table(name, metadata, *parts, sqlite_strict=True)  # type: ignore[arg-type]
+def _table(name: str, *parts: SchemaItem) -> Table:
+    return Table(name, metadata, *parts, sqlite_strict=True)
 
 
 record = _table(

@@ -190,7 +190,12 @@ class Ledger:
         try:
             while not self._closed:
                 follower.news.clear()
-                batch, after = await self.read(_read_on(after, kinds))
+                try:
+                    batch, after = await self.read(_read_on(after, kinds))
+                except LedgerError:
+                    if self._closed:  # between the question and the answer
+                        return
+                    raise
                 if batch:
                     yield batch
                 else:
@@ -257,7 +262,7 @@ class Ledger:
                 transaction.look_up(event_id for job in jobs for event_id in job.event_ids)
                 outcomes = [_Outcome(job, job.work(transaction)) for job in jobs]
                 transaction.flush()
-            except Exception as error:
+            except BaseException as error:  # whatever a work raises, the writer lives on
                 raise _SpoiltError from error
         return outcomes, transaction.committed()
 

@@ -22,9 +22,9 @@ Clock = Callable[[], datetime]
 _record = schema.record.c
 _READ_HEAD = select(schema.head.c.n, schema.head.c.frontier)
 _MOVE_HEAD = update(schema.head).values(n=bindparam("size"), frontier=bindparam("roots"))
+_INSERT = insert(schema.record)
 # RETURNING makes SQLAlchemy write one statement with many rows.  One row at a time, the writer
 # would let go of the interpreter's lock for each, and wait for a busy event loop to get it back.
-_INSERT = insert(schema.record)
 _INSERT_MANY = _INSERT.returning(_record.seq)
 _FIND = select(_record.event_id, _record.body)
 _FIND_ONE = _FIND.where(_record.event_id == bindparam("event_id"))

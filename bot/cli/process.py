@@ -52,7 +52,10 @@ def demo(
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps what it writes.")] = Path("demo-data"),
 ) -> None:
-    """Break a small service for real, twice, and let Paramedic heal it."""
+    """Break a small service for real, twice, and let Paramedic heal it.
+
+    Example: paramedic demo --answer approve
+    """
     if answer not in {None, "approve", "deny"}:
         complain(f"--answer is approve or deny, not {answer}")
         raise typer.Exit(2)

@@ -127,9 +127,9 @@ class Receiver:
         """Return the hash under which a body is remembered: with other runbooks, it is another one."""
         return hashlib.sha256(self._intake.catalog.digest.encode() + body).digest()
 
-    def _read(self, body: bytes, sender: str) -> tuple[Notification, list[Addressed], list[str]]:
+    def _read(self, body: bytes, sender: str) -> tuple[Notification, list[Addressed], list[int]]:
         said = parse_notification(body)
-        told = [alert.fingerprint for alert in said.alerts]
+        told = [hash(frozenset(alert.labels.items())) for alert in said.alerts]
         return said, self._intake.address(said.alerts, sender), told
 
     async def _outside(self, size: int, work: Callable[[], T]) -> T:

@@ -8,7 +8,7 @@ alert makes every earlier body about that alert count as new again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from datetime import timedelta
 @dataclass(frozen=True)
 class _Remembered:
     taken_at: float
-    fingerprints: tuple[str, ...]
+    alerts: tuple[Hashable, ...]
 
 
 class RepeatedBodies:
@@ -32,7 +32,7 @@ class RepeatedBodies:
         self._clock = clock
         self._limit = limit
         self._bodies: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._about: dict[str, set[bytes]] = {}
+        self._about: dict[Hashable, set[bytes]] = {}
         self._size = 0
 
     def alerts_in(self, body: bytes) -> int | None:
@@ -40,18 +40,18 @@ class RepeatedBodies:
         remembered = self._bodies.get(body)
         if remembered is None or self._clock() - remembered.taken_at >= self._window:
             return None
-        return len(remembered.fingerprints)
+        return len(remembered.alerts)
 
-    def remember(self, body: bytes, fingerprints: Iterable[str], *, news: bool) -> None:
+    def remember(self, body: bytes, alerts: Iterable[Hashable], *, news: bool) -> None:
         """Remember `body` as taken in.
 
         Args:
             body: its hash.
-            fingerprints: of its alerts.
+            alerts: what identifies each of its alerts, whatever its status.
             news: it told something that the inbox had not heard; earlier bodies about the same
                 alerts are forgotten.
         """
-        told = tuple(fingerprints)
+        told = tuple(alerts)
         if news:
             for other in {other for each in told for other in self._about.get(each, ())}:
                 self._forget(other)
@@ -67,8 +67,8 @@ class RepeatedBodies:
         remembered = self._bodies.pop(body, None)
         if remembered is None:
             return
-        self._size -= len(remembered.fingerprints) + 1
-        for each in remembered.fingerprints:
+        self._size -= len(remembered.alerts) + 1
+        for each in remembered.alerts:
             about = self._about.get(each, set())
             about.discard(body)
             if not about:

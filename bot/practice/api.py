@@ -47,7 +47,6 @@ async def handle_call(request: Request) -> Response:
         token = parse_token(request, arguments)
         answer = {"ok": True, **_carry_out(parts, method, arguments, token, fault)}
     except MethodRefusedError as refusal:
-        log.info("method_refused", method=method, error=refusal.error, messages=refusal.messages)
         _record(parts, method, arguments, error=refusal.error)
         return JSONResponse(refusal.as_json())
     _record(parts, method, arguments, error="")

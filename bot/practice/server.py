@@ -23,6 +23,7 @@ from bot.practice.faults import Faults
 from bot.practice.guard import Guard
 from bot.practice.interactions import Interactions
 from bot.practice.parts import Parts, Tokens
+from bot.practice.residents import APP
 from bot.practice.sockets import Sockets
 from bot.practice.workspace import Workspace
 
@@ -87,7 +88,7 @@ class PracticeServer:
     ) -> None:
         self.workspace = workspace or Workspace()
         self.bot_token = bot_token or f"xoxb-practice-{secrets.token_hex(12)}"
-        self.app_token = app_token or f"xapp-practice-{secrets.token_hex(12)}"
+        self.app_token = app_token or f"xapp-1-{APP}-{secrets.token_hex(12)}"  # a real one names its app too
         self._secret = secret or secrets.token_urlsafe(24)
         self._wanted_port = port
         self._server: _QuietServer | None = None

@@ -155,10 +155,8 @@ class Sockets:
             log.warning("not_an_acknowledgement", text=text[:200])
             return
         waiting = self._waiting.get(envelope)
-        if waiting is None or waiting.done():
-            log.info("late_or_second_acknowledgement", envelope=envelope)
-            return
-        waiting.set_result(payload)
+        if waiting is not None and not waiting.done():  # otherwise it is late, or the second of two
+            waiting.set_result(payload)
 
     def _forget(self, websocket: WebSocket) -> None:
         for connections in (self._open, self._retiring):

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.authorization.async_authorize import AsyncAuthorize
 from slack_bolt.error import BoltUnhandledRequestError
 from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -93,7 +94,6 @@ class SlackConnection:
     """
 
     def __init__(self, *, bot_token: str, app_token: str, base_url: str = "https://slack.com/api/") -> None:
-        self._bot_token = bot_token
         self._app_token = app_token
         self._logger = _quiet_logger()
         self._local = urlsplit(base_url).hostname in _LOOPBACK
@@ -109,7 +109,7 @@ class SlackConnection:
         # environment again.  We know who we are, so it is told.
         self.app = AsyncApp(
             client=self._build_client(None, base_url),
-            authorize=self._authorize,
+            authorize=_Ourselves(self, bot_token),
             logger=self._logger,
             name="paramedic.bolt",
             raise_error_for_unhandled_request=True,
@@ -218,18 +218,6 @@ class SlackConnection:
                 # The client reconnects by itself, but would use an address for ever that has expired.
                 self._handler.client.wss_uri = None
 
-    async def _authorize(self, enterprise_id: str | None, team_id: str | None) -> AuthorizeResult | None:
-        """Tell bolt in whose name it acts.  A stranger's team changes nothing about that."""
-        if self.installation is None:
-            return None
-        return AuthorizeResult(
-            enterprise_id=enterprise_id,
-            team_id=team_id,
-            bot_user_id=self.installation.bot_user,
-            bot_id=self.installation.bot,
-            bot_token=self._bot_token,
-        )
-
     async def _refuse_foreign(
         self,
         body: dict[str, Any],
@@ -245,6 +233,34 @@ class SlackConnection:
             return BoltResponse(status=200, body="")
         await next()
         return None
+
+
+class _Ourselves(AsyncAuthorize):
+    """Tells bolt in whose name it acts.  A stranger's team changes nothing about that."""
+
+    def __init__(self, connection: SlackConnection, bot_token: str) -> None:
+        self._connection = connection
+        self._bot_token = bot_token
+
+    async def __call__(
+        self,
+        *,
+        context: AsyncBoltContext,  # noqa: ARG002 - bolt's signature
+        enterprise_id: str | None,
+        team_id: str | None,
+        user_id: str | None,  # noqa: ARG002 - bolt's signature
+        **_actor: str | None,
+    ) -> AuthorizeResult:
+        """Return the installation, whoever asks."""
+        ours = self._connection.installation
+        assert ours is not None, "the socket is opened only after this is known"
+        return AuthorizeResult(
+            enterprise_id=enterprise_id,
+            team_id=team_id,
+            bot_user_id=ours.bot_user,
+            bot_id=ours.bot,
+            bot_token=self._bot_token,
+        )
 
 
 class SlackUnreachableError(ParamedicError):

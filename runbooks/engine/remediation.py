@@ -88,8 +88,10 @@ class Remediation:
         if not self._arrivals and not await self._called_in():
             return None
         found = await self._examine(order)
-        if not found.remediation:
-            return None
+        while not found.remediation:
+            if self._taken_in == len(self._arrivals):
+                return None
+            found = await self._examine(order)  # more came in while the first were found to be nothing new
         self._remediation = found.remediation
         joining = asyncio.create_task(self._keep_joining())
         closing = await self._remediate(found, order)

@@ -69,7 +69,7 @@ class _Document:
         runbook = Runbook(
             name=self._name(),
             summary=self._summary(),
-            owner=section.text("owner") or "",
+            owner=section.plain_text("owner") or "",
             digest=hashlib.sha256(text.encode()).hexdigest(),
             autonomy=self._autonomy(),
             when=tuple(self._trigger(item) for item in section.items("when")),
@@ -95,7 +95,7 @@ class _Document:
         return name
 
     def _summary(self) -> str:
-        summary = self._section.text("summary") or ""
+        summary = self._section.plain_text("summary") or ""
         if len(summary) > _LONGEST_SUMMARY or not summary.isprintable():
             remedy = f"Write one line of at most {_LONGEST_SUMMARY} characters"
             self._findings.add("the summary is no single sentence", remedy, self._section.place_of("summary"))
@@ -125,11 +125,7 @@ class _Document:
 
     def _trigger(self, node: Node) -> Trigger:
         section = Section(node, TRIGGER, self._findings)
-        alert = section.text("alert") or ""
-        if is_template(alert):
-            self._findings.add(
-                "an alert's name cannot be a template", "Write it out", section.place_of("alert")
-            )
+        alert = section.plain_text("alert") or ""
         matchers = (self._matcher(item) for item in section.items("matchers"))
         return Trigger(alert=alert, matchers=tuple(matcher for matcher in matchers if matcher is not None))
 
@@ -161,6 +157,11 @@ class _Document:
 
     def _approvers(self, section: Section) -> tuple[str, ...]:
         groups = [text_of(item, "an approver group", self._findings) for item in section.items("approvers")]
+        if any(is_template(group or "") for group in groups):
+            problem = "an approver group cannot be a template"
+            self._findings.add(
+                problem, "Write it out: no alert chooses who may answer", section.place_of("approvers")
+            )
         if len(groups) > 1:
             self._findings.add(
                 "several approver groups are not supported yet",

@@ -27,7 +27,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from runbooks.errors import RunbookError
 from runbooks.language.filters import FILTERS
-from runbooks.language.findings import shown
+from runbooks.language.findings import legible, shown
 
 LONGEST_SOURCE = 16 * 1024  # characters of one template or expression
 LONGEST_TEXT = 64 * 1024  # bytes of one rendered text
@@ -178,7 +178,7 @@ class _Compiled:
             ) from error
         except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise RunbookError(
-                f"{shown(self.source)} could not be evaluated: {error}",
+                f"{shown(self.source)} could not be evaluated: {legible(str(error))}",
                 remedy="Labels and annotations are text (`| float` makes a number); ask `is not none` where a value may be null",
             ) from error
 

@@ -19,6 +19,7 @@ MOST_FINDINGS = 50
 """After so many the rest is left out: a file with more is not a runbook."""
 
 _LONGEST_WORD = 60  # characters of somebody's text that an error repeats
+_LONGEST_MISSPELT = 30  # characters of a word for which the nearest known one is looked up
 
 
 class RunbookErrors(ParamedicError):  # noqa: N818 - it is several
@@ -73,16 +74,19 @@ class Findings:
 
 def shown(word: object) -> str:
     """Return somebody's `word` as an error may repeat it: short, printable, in backticks."""
-    text = str(word)
-    short = text if len(text) <= _LONGEST_WORD else text[: _LONGEST_WORD - 1] + "…"
-    printable = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in short)
-    return f"`{printable}`"
+    return f"`{legible(str(word), _LONGEST_WORD)}`"
+
+
+def legible(text: str, longest: int = 200) -> str:
+    """Return `text`, which may hold somebody's words, printable and at most `longest` characters of it."""
+    short = text if len(text) <= longest else text[: longest - 1] + "…"
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in short)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the remedy for an unknown `word`: the nearest known one, or all of them."""
     words = sorted(known)
-    near = get_close_matches(word, words, n=1) if len(word) <= _LONGEST_WORD else []
+    near = get_close_matches(word, words, n=1) if len(word) <= _LONGEST_MISSPELT else []
     if near:
         return f"Perhaps you mean {shown(near[0])}"
     return f"Known: {', '.join(words)}" if words else "There is none that could stand here"

@@ -16,7 +16,7 @@ from runbooks.errors import RunbookError
 from runbooks.language.durations import parse_duration
 from runbooks.language.escaping import ESCAPING
 from runbooks.language.expressions import as_text, is_template, parse_template, within_limit
-from runbooks.language.findings import Findings, shown, suggestion
+from runbooks.language.findings import Findings, legible, shown, suggestion
 from runbooks.language.scope import Scope, inspect_expressions
 from runbooks.language.shapes import (
     ANYTHING,
@@ -238,7 +238,7 @@ def _explain(declaration: Declaration, complaint: ErrorDetails) -> tuple[str, st
             f"{declaration.name} needs the parameter `{name}`",
             f"Write `{name}:` under `with`: {shape.description}",
         )
-    sentence = complaint["msg"].removeprefix("Value error, ").rstrip(".")
+    sentence = legible(complaint["msg"].removeprefix("Value error, ").rstrip("."))
     sentence = f"{sentence[:1].lower()}{sentence[1:]}"
     if not name:
         return f"{declaration.name} cannot take these parameters together: {sentence}", "Change one of them"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from runbooks.language.durations import parse_duration
-from runbooks.language.expressions import Expression, parse_expression
+from runbooks.language.expressions import Expression, is_template, parse_expression
 from runbooks.language.findings import Findings, shown, suggestion
 from runbooks.language.source import START, ListNode, MapNode, Node, ScalarNode
 from runbooks.language.words import WordList
@@ -74,6 +74,14 @@ class Section:
         """Return the text under `word`."""
         node = self._entries.get(word)
         return None if node is None else text_of(node, f"`{word}`", self.findings)
+
+    def plain_text(self, word: str) -> str | None:
+        """Return the text under `word`, where a template would stand as it is and mislead people."""
+        text = self.text(word)
+        if text is not None and is_template(text):
+            remedy = "Write it out: nothing is put in here"
+            self.findings.add(f"`{word}` cannot be a template", remedy, self.place_of(word))
+        return text
 
     def duration(self, word: str) -> timedelta | None:
         """Return the span of time under `word`."""

@@ -38,7 +38,7 @@ MOST_BYTES = 256 * 1024
 MOST_LINES = 4000
 LONGEST_LINE = 4096  # characters
 DEEPEST = 20  # mappings and lists inside each other
-MOST_NODES = 3000  # a runbook of 100 lines has about 250
+MOST_NODES = 2000  # a runbook of 100 lines has about 250
 
 _NESTED = f"this is nested more than {DEEPEST} deep"
 

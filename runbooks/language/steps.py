@@ -144,7 +144,7 @@ class StepReader:
 
     def _name(self, section: Section, declaration: Declaration | None, defaults: Mapping[str, str]) -> str:
         unnamed = declaration.summary if declaration is not None else f"step in line {section.place.line}"
-        name = section.text("name") or defaults.get("name", unnamed)
+        name = section.plain_text("name") or defaults.get("name", unnamed)
         if len(name) > _LONGEST_NAME or not name.isprintable():
             remedy = f"Write one line of at most {_LONGEST_NAME} characters"
             self._findings.add("a step's name is not one short line", remedy, section.place_of("name"))

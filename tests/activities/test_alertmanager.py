@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -12,7 +14,8 @@ import pytest_asyncio
 
 from activities.alertmanager import Resolved, resolved
 from runbooks.errors import MeasureError
-from tests.activities.test_http import answering, hang
+from tests.activities.test_http import answering, hang, read_request
+from tests.activities.test_prometheus import NOW, answer
 from tests.components import alertmanager, free_port, prometheus, samples, wait_until
 
 pytestmark = pytest.mark.xdist_group("alertmanager")  # one component for all of them
@@ -242,6 +245,30 @@ async def test_alertmanager_delivers_with_the_token(tmp_path, listen):
     assert first == "POST /alerts/alertmanager HTTP/1.1"
     assert headers["authorization"] == "Bearer t0ken"
     assert b'"version":"4"' in body
+
+
+async def test_the_data_is_judged_at_the_time_of_the_evaluation(listen, make_scene):
+    """
+    Data that arrived after the rule was evaluated was not evaluated, so it proves nothing.
+    """
+    evaluated_at = datetime.fromtimestamp(NOW - 5, UTC).isoformat()
+    rule = {"name": "A", "health": "ok", "labels": {}, "query": "up > 1", "lastEvaluation": evaluated_at}
+    rules = json.dumps({"data": {"groups": [{"rules": [rule]}]}}).encode()
+    seen: list[str] = []
+
+    async def talk(reader: Any, writer: Any) -> None:
+        first, _, _ = await read_request(reader)
+        seen.append(first)
+        body = rules if "/rules" in first else answer("vector", [{"metric": {}, "value": [NOW, "0"]}])
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+
+    scene = make_scene({"prometheus": {"url": await listen(talk)}}, alert_labels=LABELS)
+    measured = await resolved.perform(Resolved(), scene)
+
+    assert measured.decided is True
+    assert measured.result["evaluated_s_ago"] == 5
+    assert f"&time={NOW - 5:.3f}" in seen[-1]
 
 
 async def test_without_a_name_nothing_can_be_asked(make_scene):

@@ -84,6 +84,9 @@ class FakeCase(CasePort):
         self.objection: str | None = None
         self.judging = asyncio.Event()
         self.judging.set()
+        self.examining = asyncio.Event()
+        self.examining.set()
+        self.called = asyncio.Event()
         self.asked: asyncio.Queue[GateRequest] = asyncio.Queue()
         self.calls: list[CallIn] = []
         self.joined: list[str] = []
@@ -96,6 +99,8 @@ class FakeCase(CasePort):
     @activity.defn(name="examine")
     async def examine(self, call: CallIn) -> Examination:
         self.calls.append(call)
+        self.called.set()
+        await self.examining.wait()
         if self.nothing_new:
             return Examination(remediation="")
         return Examination(

@@ -108,6 +108,22 @@ async def test_opens_nothing_where_everything_was_handled_before(env):
     assert house.case.closed == []
 
 
+async def test_examines_again_what_came_in_while_the_first_was_nothing_new(env):
+    """An alert that arrives in that moment is not dropped with the others."""
+    house = House(env.client, plan())
+    house.case.nothing_new = True
+    house.case.examining.clear()
+
+    async with house.running() as run:
+        with env.auto_time_skipping_disabled():
+            await house.case.called.wait()
+            await run.signal(Remediation.arrive, arrival("e2"))
+            house.case.examining.set()
+            await run.result()
+
+    assert [call.entries for call in house.case.calls] == [("e1",), ("e1", "e2")]
+
+
 async def test_does_nothing_when_started_by_hand_without_an_alert(env):
     """A workflow that nobody called in to ends by itself."""
     house = House(env.client, plan())

@@ -261,6 +261,15 @@ class TestAfterALostAttempt:
             "action.receipt",
         ]
 
+    async def test_an_attempt_that_does_not_reach_the_target_leaves_it_unknown(self, surgery):
+        """ "Not sent" is true of the second attempt only; the first may have happened."""
+        await self.lose(surgery, "test.keyed")
+        surgery.world.raises = NotSentError("connection refused")
+
+        receipt = await surgery.attend(surgery.order(attempt=2))
+
+        assert (receipt.outcome, receipt.reason) == (Outcome.UNKNOWN, "not_reached")
+
     async def test_an_opaque_action_is_left_to_a_person(self, surgery):
         """Nobody can know, so nobody guesses."""
         await self.lose(surgery, "test.opaque")

@@ -118,15 +118,15 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
-def test_never_changes_the_shape_of_a_query(query, value):
+def test_never_changes_the_shape_of_a_query(query):
     """The query with a hostile value reads as the query with a harmless one."""
-    hostile, harmless = put(Escape.PROMQL, query, value), put(Escape.PROMQL, query, "harmless")
+    for value in HOSTILE:
+        hostile, harmless = put(Escape.PROMQL, query, value), put(Escape.PROMQL, query, "harmless")
 
-    assert shape_of_query(hostile) == shape_of_query(harmless)
-    assert strings_of_query(hostile) == [
-        text.replace("harmless", value) for text in strings_of_query(harmless)
-    ]
+        assert shape_of_query(hostile) == shape_of_query(harmless)
+        assert strings_of_query(hostile) == [
+            text.replace("harmless", value) for text in strings_of_query(harmless)
+        ]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
@@ -136,15 +136,15 @@ def test_gives_the_query_back_what_the_label_said(value):
         assert strings_of_query(put(Escape.PROMQL, query, value)) == [value]
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
-def test_is_no_pattern_inside_a_regular_expression(value):
+def test_is_no_pattern_inside_a_regular_expression():
     """After =~ a value stands for itself, so that `.*` in a label is not every series."""
-    (pattern,) = strings_of_query(put(Escape.PROMQL, 'up{instance=~ "{{ value }}"}', value))
-    negative = put(Escape.PROMQL, "up{a=~'x',instance!~'{{ value }}'}", value)
+    for value in HOSTILE:
+        (pattern,) = strings_of_query(put(Escape.PROMQL, 'up{instance=~ "{{ value }}"}', value))
+        negative = put(Escape.PROMQL, "up{a=~'x',instance!~'{{ value }}'}", value)
 
-    assert re.fullmatch(pattern, value)
-    assert strings_of_query(negative) == ["x", pattern]
-    assert not re.fullmatch(pattern, value + "x")
+        assert re.fullmatch(pattern, value)
+        assert strings_of_query(negative) == ["x", pattern]
+        assert not re.fullmatch(pattern, value + "x")
 
 
 @pytest.mark.parametrize(
@@ -172,20 +172,20 @@ def test_leaves_a_query_without_values_alone(query):
     ESCAPING[Escape.PROMQL].inspect([query])
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
-def test_reaches_the_program_byte_for_byte_or_not_at_all(value):
+def test_reaches_the_program_byte_for_byte_or_not_at_all():
     """An argument is the value, unless it would be an option that nobody wrote, or cannot be passed."""
-    if "\0" in value:
-        with pytest.raises(RunbookError, match="NUL"):
-            put(Escape.ARGUMENT, "{{ value }}", value)
-        return
-    if value.startswith("-"):
-        with pytest.raises(RunbookError, match="would be the option"):
-            put(Escape.ARGUMENT, "{{ value }}", value)
-    else:
-        assert put(Escape.ARGUMENT, "{{ value }}", value) == value
-    assert put(Escape.ARGUMENT, "--name={{ value }}", value) == f"--name={value}"
-    assert put(Escape.ARGUMENT, "./{{ value }}", value) == f"./{value}"
+    for value in HOSTILE:
+        if "\0" in value:
+            with pytest.raises(RunbookError, match="NUL"):
+                put(Escape.ARGUMENT, "{{ value }}", value)
+            continue
+        if value.startswith("-"):
+            with pytest.raises(RunbookError, match="would be the option"):
+                put(Escape.ARGUMENT, "{{ value }}", value)
+        else:
+            assert put(Escape.ARGUMENT, "{{ value }}", value) == value
+        assert put(Escape.ARGUMENT, "--name={{ value }}", value) == f"--name={value}"
+        assert put(Escape.ARGUMENT, "./{{ value }}", value) == f"./{value}"
 
 
 def test_is_no_option_when_the_first_of_two_values_is_empty():
@@ -194,21 +194,21 @@ def test_is_no_option_when_the_first_of_two_values_is_empty():
         render_text("{{ a }}{{ b }}", {"a": "", "b": "-rf"}, Escape.ARGUMENT)
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
-def test_is_one_segment_of_a_path(value):
+def test_is_one_segment_of_a_path():
     """A value neither ends its segment, nor the path, nor climbs out of it."""
-    try:
-        address = put(Escape.URL_PATH, "/hosts/{{ value }}/state?why={{ value }}", value)
-    except RunbookError:
-        assert {".", ".."} & set(re.split(r"[/\\]", unquote(value)))
-        return
-    parts = urlsplit(f"http://operator.example{address}")
+    for value in HOSTILE:
+        try:
+            address = put(Escape.URL_PATH, "/hosts/{{ value }}/state?why={{ value }}", value)
+        except RunbookError:
+            assert {".", ".."} & set(re.split(r"[/\\]", unquote(value)))
+            continue
+        parts = urlsplit(f"http://operator.example{address}")
 
-    assert parts.netloc == "operator.example"
-    assert parts.fragment == ""
-    assert [unquote(segment) for segment in parts.path.split("/")] == ["", "hosts", value, "state"]
-    assert parts.query.count("&") == 0
-    assert unquote(parts.query) == f"why={value}"
+        assert parts.netloc == "operator.example"
+        assert parts.fragment == ""
+        assert [unquote(segment) for segment in parts.path.split("/")] == ["", "hosts", value, "state"]
+        assert parts.query.count("&") == 0
+        assert unquote(parts.query) == f"why={value}"
 
 
 @pytest.mark.parametrize(
@@ -235,14 +235,14 @@ def test_may_be_empty_in_a_query_of_a_url():
     assert put(Escape.URL_PATH, "/hosts?a={{ value }}&b=../c", "") == "/hosts?a=&b=../c"
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
-def test_is_no_markup_in_slack(value):
+def test_is_no_markup_in_slack():
     """No mention, no link, no line of its own, nothing that cannot be seen."""
-    text = put(Escape.SLACK, "{{ value }}", value)
+    for value in HOSTILE:
+        text = put(Escape.SLACK, "{{ value }}", value)
 
-    assert not set("<>") & set(text)
-    assert text.isprintable()
-    assert not re.search(r"&(?!amp;|lt;|gt;)", text)
+        assert not set("<>") & set(text)
+        assert text.isprintable()
+        assert not re.search(r"&(?!amp;|lt;|gt;)", text)
 
 
 def test_stays_readable_in_slack():
@@ -253,7 +253,7 @@ def test_stays_readable_in_slack():
     )
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
-def test_is_itself_where_nothing_reads_it(value):
+def test_is_itself_where_nothing_reads_it():
     """Data for a parameter that is not parsed again stands as it is."""
-    assert put(Escape.PLAIN, "a {{ value }}", value) == f"a {value}"
+    for value in HOSTILE:
+        assert put(Escape.PLAIN, "a {{ value }}", value) == f"a {value}"

@@ -48,6 +48,7 @@ RESULT = {
         "'x' in result.items and 'z' not in result.items",
         "labels.env in ['prod', 'dev'] or false",
         "labels.absent is not defined and labels.env is defined",
+        "result.body.absent.below is not defined",
         "result.none is none and result.value is not none",
         "(1 if labels.env == 'prod' else 2) == 1",
         "1 < result.count <= 3",
@@ -193,7 +194,7 @@ def test_compiles_a_source_once():
 def test_reaches_no_attribute_of_a_python_object(attribute):
     """Names are looked up among the alert's, and nowhere else."""
     for path in (f"labels.{attribute}", f"labels['{attribute}']", f"result.body.{attribute}"):
-        with pytest.raises(RenderError, match="(has|have) no"):
+        with pytest.raises(RenderError, match=r"(has|have) no"):
             assess(f"{path} == 1", {"body": {}}, facts())
 
 
@@ -212,3 +213,32 @@ def test_whatever_passes_the_check_compiles():
         expression = parse_expression(source)
         inspect_expressions(expression, Scope("a test"))
         expression.value({})
+
+
+@pytest.mark.parametrize(
+    "parse_source", [parse_expression, lambda source: parse_template("{{ " + source + " }}")]
+)
+def test_refuses_what_is_nested_too_deeply(parse_source):
+    """Neither the parser nor the check of its result runs out of stack."""
+    for source in ("(" * 1_500 + "1" + ")" * 1_500, "not " * 41 + "true", "[" * 41 + "]" * 41):
+        with pytest.raises(RunbookError) as caught:
+            inspect_expressions(parse_source(source), Scope("a test"))
+        assert caught.value.problem == "an expression is nested too deeply"
+
+
+@pytest.mark.parametrize("parse_source", [parse_expression, parse_template])
+def test_refuses_what_is_too_long_to_read(parse_source):
+    """A source has a limit before it is parsed."""
+    with pytest.raises(RunbookError) as caught:
+        parse_source("1" + " + 1" * 5_000)
+
+    assert caught.value.problem == "a template of 20001 characters is too long"
+
+
+def test_repeats_little_of_what_a_label_holds():
+    """An error that is shown and recorded is short and printable, whatever the sender wrote."""
+    with pytest.raises(RenderError) as caught:
+        assess("labels.big | float > 1", {}, facts({"big": "\x1b[31m\u202e" + BIG}))
+
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()

@@ -140,7 +140,19 @@ DOCUMENT = [
         "an alert name that is a template is refused",
         "alert: HostDown",
         'alert: "{{ labels.x }}"',
-        ["4:12: an alert's name cannot be a template. Write it out."],
+        ["4:12: `alert` cannot be a template. Write it out: nothing is put in here."],
+    ),
+    (
+        "a name of a step that is a template would mislead people and is refused",
+        "name: Restart it",
+        'name: "Restart {{ target }}"',
+        ["15:11: `name` cannot be a template. Write it out: nothing is put in here."],
+    ),
+    (
+        "an approver group that is a template is refused",
+        "approvers: [sre]",
+        'approvers: ["{{ labels.team }}"]',
+        ["13:19: an approver group cannot be a template. Write it out: no alert chooses who may answer."],
     ),
     (
         "a matcher that is none is refused",

@@ -191,7 +191,7 @@ def test_refuses_an_action_that_is_gone():
     """A package that was removed is found before anything is done."""
     less = {name: each for name, each in VOCABULARY.items() if name != "ssh.run"}
 
-    with pytest.raises(RenderError, match="there is no action `ssh.run` any more"):
+    with pytest.raises(RenderError, match=r"there is no action `ssh\.run` any more"):
         render_plan(parse(RIGHT), facts(), less)
 
 

@@ -187,8 +187,8 @@ def test_a_forged_answer_does_not_count_and_takes_no_ones_place(ledger: Ledger, 
 
 def test_an_answer_that_nobody_asked_for_does_not_count(ledger: Ledger, asked: str) -> None:
     """Nor one for a gate of another remediation."""
-    for change in ({"gate": f"{asked}/gate-9"}, {"remediation": "R-000000"}):
-        assert judge(ledger, decision(asked, id=str(change), **change)) == "nobody was asked this"
+    assert judge(ledger, decision(asked, gate=f"{asked}/gate-9")) == "nobody was asked this"
+    assert judge(ledger, decision("R-000000", gate=f"{asked}/gate-1")) == "nobody was asked this"
 
     assert {record.stream for record in decisions(ledger)} == {"system"}
 

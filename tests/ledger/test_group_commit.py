@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,14 @@ async def test_only_the_guilty_one_fails(ledger: Ledger) -> None:
     assert isinstance(outcomes[1], RefusedError)
     assert [each.event_id for each in await ledger.read(lambda c: records.after(c, -1, 9))] == ["a", "b"]
     assert (await ledger.read(verify)).state is VerifiedState.OK
+
+
+async def test_nothing_that_work_raises_stops_the_writer(ledger: Ledger) -> None:
+    """Not even what would end a thread."""
+    with pytest.raises(SystemExit):
+        await asyncio.to_thread(ledger.write_now, lambda _: sys.exit(1))
+
+    assert (await ledger.append(entry("a")))[0].seq == 0
 
 
 async def test_a_query_that_is_wrong_fails_only_its_caller(ledger: Ledger) -> None:

@@ -1,0 +1,332 @@
+"""A whole installation in a folder: the real `paramedic up` as a child process, a practice workspace, and a sink.
+
+    async with installation(folder, runbooks={"mend": TEXT}) as home:
+        await home.start()
+        await home.post(alert("Broken", service="web"))
+        story = await home.ended("web")
+
+The bot is killed and started again as often as a test likes; everything else stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from activities.ledger import records
+from activities.ledger.store import Ledger
+from bot.http.server import HttpServer
+from bot.practice.hands import Hands
+from bot.practice.server import PracticeServer
+from bot.slack.card import APPROVE
+from runbooks.model.record import SYSTEM, Record, RecordKind
+from runbooks.policy.story import Story, read_story
+from tests.components import free_port
+
+TOKEN = "webhook-token"
+READY_WITHIN = 40.0  # seconds
+_minutes = itertools.count()
+
+
+class Sink:
+    """The target: broken until it is mended, and it remembers how often each was mended, under which keys."""
+
+    def __init__(self) -> None:
+        self.mended: Counter[str] = Counter()
+        self.keys: set[str] = set()
+        self.helps = True
+        self._server = HttpServer(
+            Starlette(
+                routes=[
+                    Route("/state/{name:path}", self._state),
+                    Route("/mend/{name:path}", self._mend, methods=["POST"]),
+                ]
+            ),
+            host="127.0.0.1",
+            port=0,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop()
+
+    async def _state(self, request: Request) -> JSONResponse:
+        return JSONResponse({"broken": not (self.helps and self.mended[request.path_params["name"]])})
+
+    async def _mend(self, request: Request) -> JSONResponse:
+        self.mended[request.path_params["name"]] += 1
+        self.keys.add(request.headers["idempotency-key"])
+        return JSONResponse({"mended": True})
+
+
+def runbook(
+    name: str,
+    *,
+    gate: bool = False,
+    alert: str = "Broken",
+    cooldown: str = "0s",
+    action: str = "",
+    within: str = "10s",
+) -> str:
+    """Return a runbook that mends `labels.service` at the sink."""
+    act = action or 'uses: http.request\n    with: {endpoint: sink, path: "/mend/{{ target }}", method: POST}'
+    head = "gate: {approvers: [sre-oncall], within: 15m}" if gate else ""
+    return f"""
+runbook: {name}
+summary: Mend it.
+autonomy: {"gated" if gate else "automatic"}
+when: [{{alert: {alert}}}]
+target: "{{{{ labels.service }}}}"
+limits: {{cooldown: {cooldown}}}
+check:
+  - name: It is broken
+    uses: http.check
+    with: {{endpoint: sink, path: "/state/{{{{ target }}}}"}}
+    expect: result.json.broken
+{head}
+do:
+  - name: Mend it
+    {act}
+    undo: none
+verify:
+  - name: It works
+    uses: http.check
+    with: {{endpoint: sink, path: "/state/{{{{ target }}}}"}}
+    expect: not result.json.broken
+    within: {within}
+otherwise:
+  - name: Call people
+    uses: slack.escalate
+    with: {{to: sre-oncall, text: "Look at {{{{ target }}}}, please."}}
+"""
+
+
+def alert(name: str = "Broken", *, status: str = "firing", starts: str = "", **labels: str) -> dict[str, Any]:
+    """Return one alert; each call is another episode unless `starts` says when it began."""
+    began = starts or f"2026-01-01T{next(_minutes) // 60 % 24:02d}:{next(_minutes) % 60:02d}:00Z"
+    ended = "0001-01-01T00:00:00Z" if status == "firing" else "2026-01-02T00:00:00Z"
+    return {"status": status, "labels": {"alertname": name, **labels}, "annotations": {"summary": "It broke."},
+            "startsAt": began, "endsAt": ended, "generatorURL": "http://prometheus/graph", "fingerprint": "0"}  # fmt: skip
+
+
+def notification(*alerts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Alertmanager's payload, version 4."""
+    return {"version": "4", "groupKey": "{}:{}", "truncatedAlerts": 0, "status": "firing", "receiver": "paramedic",
+            "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am", "alerts": list(alerts)}  # fmt: skip
+
+
+class Installation:
+    """One installation, whose bot can be killed and started."""
+
+    def __init__(self, folder: Path, practice: PracticeServer, sink: Sink) -> None:
+        self.folder = folder
+        self.practice = practice
+        self.sink = sink
+        self.hands = Hands(practice.page_url)
+        self.port = free_port()
+        self.temporal_port = free_port()
+        self.client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"authorization": f"Bearer {TOKEN}"},
+            timeout=10,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=200),
+        )
+        self._child: subprocess.Popen[bytes] | None = None
+        self._ledger: Ledger | None = None
+
+    # --- the bot ------------------------------------------------------------------------------
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ) | {
+            "PARAMEDIC_DATA": str(self.folder / "data"),
+            "PARAMEDIC_RUNBOOKS": str(self.folder / "runbooks"),
+            "PARAMEDIC_CONNECTIONS": str(self.folder / "connections.yaml"),
+            "PARAMEDIC_HTTP_PORT": str(self.port),
+            "PARAMEDIC_TEMPORAL_PORT": str(self.temporal_port),
+            "PARAMEDIC_WEBHOOK_TOKENS": TOKEN,
+            "PARAMEDIC_SLACK_BASE_URL": self.practice.base_url,
+            "PARAMEDIC_SLACK_BOT_TOKEN": self.practice.bot_token,
+            "PARAMEDIC_SLACK_APP_TOKEN": self.practice.app_token,
+            "PARAMEDIC_LOG_FORMAT": "text",
+        }
+
+    async def start(self) -> None:
+        """Start the bot, and wait until it says that it is ready."""
+        with (self.folder / "paramedic.log").open("ab") as output:
+            self._child = subprocess.Popen(  # noqa: ASYNC220 - starting it takes a millisecond
+                [sys.executable, "-m", "bot", "up"], stdout=output, stderr=output, env=self.environment, cwd=self.folder
+            )  # fmt: skip
+        await self.until(self._is_ready, READY_WITHIN, "the bot to be ready")
+
+    async def _is_ready(self) -> bool:
+        assert self._child is not None
+        if self._child.poll() is not None:
+            pytest.fail(f"the bot ended:\n{self.log()}")
+        with contextlib.suppress(httpx.HTTPError):
+            return (await self.client.get("/readyz")).is_success
+        return False
+
+    def kill(self) -> None:
+        """Kill the bot with -9."""
+        assert self._child is not None
+        self._child.kill()
+        self._child.wait()
+
+    async def stop(self) -> int:
+        """Stop the bot as an operator would; return its exit code."""
+        assert self._child is not None
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+        try:
+            return await asyncio.to_thread(self._child.wait, 40)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+            raise
+
+    @property
+    def temporal(self) -> psutil.Process:
+        """The embedded Temporal server."""
+        assert self._child is not None
+        return next(each for each in psutil.Process(self._child.pid).children() if "temporal" in each.name())
+
+    def log(self) -> str:
+        return (self.folder / "paramedic.log").read_text(errors="replace")[-4000:]
+
+    # --- the outside --------------------------------------------------------------------------
+
+    async def post(self, *alerts: Mapping[str, Any], timeout: float = 10) -> httpx.Response:
+        """Deliver a notification as Alertmanager does."""
+        return await self.client.post("/alerts/alertmanager", json=notification(*alerts), timeout=timeout)
+
+    async def press(self, action: str = APPROVE, *, person: str = "alice") -> None:
+        """Press a button on the open card, as soon as there is one."""
+        button = await self.hands.wait_for_button(action, timeout=30, as_person=person)
+        await self.hands.press(button.channel, button.ts, action, as_person=person)
+
+    # --- the records --------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger.open(f"sqlite:///{self.folder / 'data' / 'ledger.db'}", create=False)
+        return self._ledger
+
+    async def records(self, kind: RecordKind | None = None, stream: str | None = None) -> list[Record]:
+        found = await self.ledger.read(lambda c: records.after(c, -1, 100_000, {kind} if kind else None))
+        return [each for each in found if stream is None or each.stream == stream]
+
+    async def recorded(self, kind: RecordKind, *, number: int = 1, within: float = 30) -> list[Record]:
+        """Wait until that many records of a kind are there."""
+        found: list[Record] = []
+
+        async def there() -> bool:
+            found[:] = await self.records(kind)
+            return len(found) >= number
+
+        await self.until(there, within, f"{number} records {kind}")
+        return found
+
+    async def stories(self) -> list[Story]:
+        by_stream: dict[str, list[Record]] = {}
+        for record in await self.records():
+            if record.stream != SYSTEM:
+                by_stream.setdefault(record.stream, []).append(record)
+        return [read_story(each) for each in by_stream.values()]
+
+    async def ended(self, target: str = "web", *, number: int = 1, within: float = 60) -> Story:
+        """Wait until `number` remediations of `target` ended; return the last."""
+        found: list[Story] = []
+
+        async def there() -> bool:
+            found[:] = [s for s in await self.stories() if s.target == target and s.ending is not None]
+            return len(found) >= number
+
+        await self.until(there, within, f"{number} endings for {target}")
+        return found[-1]
+
+    async def until(self, holds: Callable[[], Any], within: float, what: str) -> None:
+        deadline = time.monotonic() + within
+        while not await holds():
+            if time.monotonic() > deadline:
+                pytest.fail(f"waited {within} s for {what}\n{self.log()}")
+            await asyncio.sleep(0.05)
+
+    async def verify(self) -> None:
+        """Let the product's own command verify the ledger."""
+        answer = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "bot", "ledger", "verify"], env=self.environment, cwd=self.folder,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        assert "ledger verify: ok" in answer.stdout
+
+    async def close(self) -> None:
+        if self._child is not None and self._child.poll() is None:
+            with contextlib.suppress(psutil.Error, StopIteration):
+                self.temporal.resume()
+            await self.stop()
+        if self._ledger is not None:
+            self._ledger.close()
+        await self.hands.aclose()
+        await self.client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def installation(
+    folder: Path,
+    *,
+    runbooks: Mapping[str, str],
+    connections: Mapping[str, Any] | None = None,
+    start: bool = True,
+) -> AsyncIterator[Installation]:
+    """Make an installation with these runbooks; stop everything after."""
+    (folder / "runbooks").mkdir(parents=True)
+    for name, text in runbooks.items():
+        (folder / "runbooks" / f"{name}.yaml").write_text(text)
+    sink = Sink()
+    await sink.start()
+    async with PracticeServer() as practice:
+        merged: dict[str, Any] = {"endpoints": {"sink": {"url": sink.url}}, "groups": {"sre-oncall": {}}}
+        for name, part in (connections or {}).items():
+            merged[name] = {**merged.get(name, {}), **part}
+        (folder / "connections.yaml").write_text(json.dumps(merged))  # JSON is YAML
+        home = Installation(folder, practice, sink)
+        try:
+            if start:
+                await home.start()
+            yield home
+        finally:
+            await home.close()
+            await sink.stop()
+
+
+def answered(responses: Sequence[httpx.Response]) -> Counter[int]:
+    return Counter(response.status_code for response in responses)
