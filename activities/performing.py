@@ -98,6 +98,8 @@ class Performer:
                 measured = await self._measure(check, scene)
             verdict = _judge(check, measured, facts)
             sentence, result, at = measured.sentence, measured.result, measured.at or at
+            if verdict is Verdict.FAILED and check.expect:
+                sentence = f"{sentence}; expected `{check.expect}`"
         except TimeoutError:
             verdict, sentence, result = (
                 Verdict.ERROR,

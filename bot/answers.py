@@ -127,16 +127,18 @@ class TemporalWorkflows:
         """Send the decision as an update whose id is the decision's: Temporal keeps the first."""
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            judgement: Judgement = await handle.execute_update(
-                "decide",
-                signed,
-                id=signed.decision.id,
-                result_type=Judgement,
-                rpc_timeout=self._timeout,
-            )
+            # The SDK's own retries overrun `rpc_timeout` several times over, so time is kept here too.
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                judgement: Judgement = await handle.execute_update(
+                    "decide",
+                    signed,
+                    id=signed.decision.id,
+                    result_type=Judgement,
+                    rpc_timeout=self._timeout,
+                )
         except WorkflowUpdateFailedError as error:
             return _verdict_of(error)
-        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
             raise AwayError("the workflow did not answer in time") from error
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:

@@ -7,6 +7,7 @@ order it starts and stops, reads it from top to bottom.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from enum import Flag, auto
@@ -20,6 +21,7 @@ from activities.guard import Guard
 from activities.ledger.store import Ledger
 from activities.performing import Performer
 from activities.signatures import TrustedKeys
+from bot.brake import Brake
 from bot.catalog import Catalog
 from bot.connections_file import read_connections
 from bot.feeder import Feeder
@@ -41,6 +43,8 @@ from bot.temporal_server import TemporalServer
 from bot.worker import build_worker
 from runbooks.errors import LedgerError, ParamedicError
 
+SWITCH_INTERVAL = 0.0005  # seconds; Python's own 0.005 let appends wait for seconds under a storm
+SETTLE_EVERY = 5.0  # seconds between two looks at the freeze file
 CATALOG_EVERY = 2.0  # seconds between two looks at the runbooks' folder
 
 log = structlog.get_logger()
@@ -67,6 +71,8 @@ async def run_process(settings: Settings, parts: Parts) -> None:
     Raises:
         ParamedicError: something that it needs is missing or wrong; the message says what to do.
     """
+    # The ledger's writer must not wait long for the interpreter while the event loop is busy.
+    sys.setswitchinterval(SWITCH_INTERVAL)
     registry = Registry.installed()
     connections = read_connections(settings.connections)
     _refuse_silence(settings, parts)
@@ -128,8 +134,9 @@ async def run_process(settings: Settings, parts: Parts) -> None:
             running.add("metrics", metrics.follow())
             running.add("catalog", _watch(intake, ledger))
 
+            operations = Operations(ledger, intake, freeze_file=freeze_file)
+            running.add("brake", _settle(operations.brake))
             if voices is not None:
-                operations = Operations(ledger, intake, freeze_file=freeze_file)
                 conversation = Conversation(voices, ledger, operations, key, client)
                 stack.push_async_callback(conversation.stop)
                 await conversation.start(running)
@@ -167,13 +174,23 @@ def _report(catalog: Catalog) -> None:
         log.error("a runbook is refused, the others keep working", problem=str(error))
 
 
+async def _settle(brake: Brake) -> None:
+    """Bring freezes onto record that were made while the ledger was down, or by hand."""
+    while True:
+        try:
+            await brake.settle()
+        except LedgerError as error:
+            log.warning("a freeze is in force and not on record yet", error=str(error))
+        await asyncio.sleep(SETTLE_EVERY)
+
+
 async def _watch(intake: Intake, ledger: Ledger) -> None:
     """Take in what changes in the runbooks' folder, for remediations that begin after."""
     while True:
         await asyncio.sleep(CATALOG_EVERY)
-        new = await asyncio.to_thread(intake.catalog.reloaded)
-        if (new.digest, new.errors) == (intake.catalog.digest, intake.catalog.errors):
+        if not await asyncio.to_thread(lambda: intake.catalog.outdated):
             continue
+        new = await asyncio.to_thread(intake.catalog.reloaded)
         try:
             await new.record(ledger)
         except LedgerError as error:

@@ -22,6 +22,7 @@ from typing import Literal
 import structlog
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ledger import inbox, remediations
@@ -191,30 +192,48 @@ class Feeder:
             await self._start_or_join(entry)
 
     async def _start_or_join(self, entry: InboxEntry) -> None:
-        """Signal with start.  (An eager start, which would be quicker, cannot carry a signal.)"""
+        """Start the workflow with the entry, or signal it to the one in progress.
+
+        Signal-with-start would do it in one call.  But the SDK gives no eager start with a signal, and
+        with one a new alert, which is what somebody waits for, is acted on a third sooner.
+        """
         order = Order(runbook=entry.runbook, runbook_digest=entry.runbook_digest, target=entry.target)
-        await self._client.start_workflow(
-            "Remediation",
-            order,
-            id=workflow_id(entry.runbook, entry.target),
-            task_queue=TASK_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal="arrive",
-            start_signal_args=[Arrival(entry=entry.entry, status=AlertStatus.FIRING)],
-        )
+        arrival = Arrival(entry=entry.entry, status=AlertStatus.FIRING)
+        name = workflow_id(entry.runbook, entry.target)
+        while not (await self._is_started(name, order, arrival) or await self._is_joined(name, arrival)):
+            pass  # one was in progress, and ended before it could be told: the next turn starts anew
         self._accepted.put_nowait(entry.entry)
+
+    async def _is_started(self, name: str, order: Order, arrival: Arrival) -> bool:
+        try:
+            await self._client.start_workflow(
+                "Remediation",
+                args=[order, arrival],
+                id=name,
+                task_queue=TASK_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                request_eager_start=True,
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    async def _is_joined(self, name: str, arrival: Arrival) -> bool:
+        try:
+            await self._client.get_workflow_handle(name).signal("arrive", arrival)
+        except RPCError as error:
+            if not _is_gone(error):
+                raise
+            return False
+        return True
 
     async def _tell_resolved(self, entry: InboxEntry) -> None:
         """Tell the workflow in progress; where there is none, there is nothing to tell."""
-        workflow = self._client.get_workflow_handle(workflow_id(entry.runbook, entry.target))
-        try:
-            await workflow.signal("arrive", Arrival(entry=entry.entry, status=AlertStatus.RESOLVED))
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND or "namespace" in str(error).lower():
-                raise
-            await self._explain(entry, "resolved", "It is resolved, and nothing was in progress.")
-        else:
+        arrival = Arrival(entry=entry.entry, status=AlertStatus.RESOLVED)
+        if await self._is_joined(workflow_id(entry.runbook, entry.target), arrival):
             self._accepted.put_nowait(entry.entry)
+        else:
+            await self._explain(entry, "resolved", "It is resolved, and nothing was in progress.")
 
     async def _explain(self, entry: InboxEntry, reason: str, sentence: str) -> None:
         """Put on record why nothing comes of the entry; with that it is done."""
@@ -285,3 +304,8 @@ class Feeder:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _is_gone(error: RPCError) -> bool:
+    """Return whether Temporal says that there is no such workflow (and not: no such namespace)."""
+    return error.status is RPCStatusCode.NOT_FOUND and "namespace" not in str(error).lower()

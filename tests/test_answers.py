@@ -22,7 +22,7 @@ from runbooks.model.decision import Answer
 from runbooks.model.record import SYSTEM, RecordKind
 from tests.waiting import FakePeople, FakeVoice, Waiting
 
-SOON = timedelta(milliseconds=60)
+SOON = timedelta(seconds=4)  # for an attempt; claims run out by the clock of the story
 KEY = ListenerKey.generate()
 
 
@@ -40,10 +40,15 @@ class Scene:
         self.house = Waiting(ledger, **more)
         self.people = FakePeople()
         self.voice = FakeVoice()
+        self.processes = []
         self.answers = self.build()
 
     def build(self):
         """A new process on the same ledger."""
+        self.processes.append(process := self._build())
+        return process
+
+    def _build(self):
         return Answers(
             self.house.ledger,
             key=KEY,
@@ -73,7 +78,9 @@ class Scene:
         """Look again at every turn of time until `holds` is true."""
         async with asyncio.timeout(5):
             while not await holds():
-                self.house.told.wait(seconds=1)  # claims run out by the clock of the story
+                self.house.told.wait(seconds=1)
+                for process in self.processes:
+                    process._wake.set()
                 await asyncio.sleep(0.01)
 
     async def pending(self):

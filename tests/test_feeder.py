@@ -14,6 +14,7 @@ import pytest
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -62,17 +63,19 @@ class FakeTemporal:
     calls: list[str] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
-    async def start_workflow(self, name: str, order: Order, **options: Any) -> None:
+    async def start_workflow(self, name: str, *, args: tuple[Order, Arrival], **options: Any) -> None:
         workflow_id = options["id"]
+        order, arrival = args
         assert name == "Remediation"
         assert options["task_queue"] == TASK_QUEUE
-        assert options["id_conflict_policy"] is WorkflowIDConflictPolicy.USE_EXISTING
-        assert options["start_signal"] == "arrive"
+        assert options["id_conflict_policy"] is WorkflowIDConflictPolicy.FAIL
         await asyncio.sleep(0)
+        if workflow_id in self.open:
+            raise WorkflowAlreadyStartedError(workflow_id, name)
         self.calls.append(workflow_id)
         self.fail(workflow_id)
         self.orders.append(order)
-        self.open.setdefault(workflow_id, []).extend(options["start_signal_args"])
+        self.open[workflow_id] = [arrival]
 
     def get_workflow_handle(self, workflow_id: str) -> FakeHandle:
         return FakeHandle(self, workflow_id)
@@ -360,8 +363,9 @@ class Collecting:
         self._arrivals: list[Arrival] = []
 
     @workflow.run
-    async def run(self, order: Order) -> list[str]:
+    async def run(self, order: Order, first: Arrival) -> list[str]:
         """Return the entries that arrived, resolved being the last."""
+        self._arrivals.insert(0, first)
         await workflow.wait_condition(
             lambda: any(each.status is AlertStatus.RESOLVED for each in self._arrivals)
         )

@@ -148,6 +148,7 @@ def _row_of(click: Click, seq: int) -> dict[str, Any]:
         "seq": seq,
         "kind": "click",
         "delivery": click.id,
+        "fingerprint": "",
         "runbook": "",
         "runbook_digest": "",
         "target": click.remediation,

@@ -67,8 +67,13 @@ class Acceptance(Value):
 
 
 _INSERT = insert(inbox)
-_SAID_BEFORE = select(inbox.c.delivery, inbox.c.runbook, inbox.c.target).where(
-    inbox.c.delivery.in_(bindparam("deliveries", expanding=True)), inbox.c.received_at > bindparam("since")
+_SAID_LAST = (
+    select(inbox.c.fingerprint, inbox.c.runbook, inbox.c.target, inbox.c.delivery)
+    .where(
+        inbox.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
+        inbox.c.received_at > bindparam("since"),
+    )
+    .order_by(inbox.c.seq)
 )
 _PENDING = (
     select(inbox)
@@ -92,32 +97,39 @@ def accept(
 ) -> Acceptance:
     """Put what is new into the inbox and on record.
 
-    A delivery that was accepted less than `duplicate_window` ago for the same runbook and target is
-    a duplicate: it is counted, and nothing is written.
+    A delivery is a duplicate where it is the last that was said of its alert, for the same runbook
+    and target, and less than `duplicate_window` ago: it is counted, and nothing is written.  One that
+    was said before, but with something else in between (it resolved, and fires again), is news.
     """
     offered = [_normalise(delivery) for delivery in deliveries]
-    known = {
-        (row.delivery, row.runbook, row.target)
+    last = {
+        (row.fingerprint, row.runbook, row.target): row.delivery
         for row in transaction.connection.execute(
-            _SAID_BEFORE,
-            {"deliveries": [delivery.delivery for delivery in offered], "since": at - duplicate_window},
+            _SAID_LAST,
+            {"fingerprints": [_fingerprint(each) for each in offered], "since": at - duplicate_window},
         )
     }
-    entries: list[InboxEntry] = []
-    rows: list[dict[str, Any]] = []
-    for delivery in offered:
-        address = (delivery.delivery, delivery.runbook, delivery.target)
-        if address in known:
+    taken: list[tuple[InboxEntry, Any]] = []
+    for number, delivery in enumerate(offered):
+        address = (_fingerprint(delivery), delivery.runbook, delivery.target)
+        if last.get(address) == delivery.delivery:
             continue
-        known.add(address)
-        entry = _entry_of(delivery, at)
+        last[address] = delivery.delivery
         alert = recordable(delivery.alert.model_dump(mode="json")) if delivery.alert else None
-        record = transaction.append(_received(entry, alert))
-        entries.append(entry)
-        rows.append(_row_of(entry, alert, record))
-    if rows:
-        transaction.connection.execute(_INSERT, rows)
-    return Acceptance(entries=tuple(entries), duplicates=len(offered) - len(entries))
+        taken.append((_entry_of(delivery, at, number), alert))
+    _write(transaction, taken)
+    return Acceptance(entries=tuple(entry for entry, _ in taken), duplicates=len(offered) - len(taken))
+
+
+def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, Any]]) -> None:
+    """Write the rows and the records of new entries."""
+    if not taken:
+        return
+    received = [_received(entry, alert) for entry, alert in taken]
+    transaction.look_up(each.event_id for each in received)  # one question for all of them
+    records = [transaction.append(each) for each in received]
+    rows = [_row_of(entry, alert, record) for (entry, alert), record in zip(taken, records, strict=True)]
+    transaction.connection.execute(_INSERT, rows)
 
 
 def claim(transaction: Transaction, limit: int, *, at: datetime, hold: timedelta) -> list[InboxEntry]:
@@ -161,8 +173,13 @@ def _normalise(delivery: Delivery) -> Delivery:
     return delivery.model_copy(update={**clean, "alert": alert})
 
 
-def _entry_of(delivery: Delivery, at: datetime) -> InboxEntry:
-    address = [delivery.delivery, delivery.runbook, delivery.target, at.isoformat()]
+def _fingerprint(delivery: Delivery | InboxEntry) -> str:
+    """Return what identifies the alert; a request without one is identified by itself."""
+    return delivery.alert.fingerprint if delivery.alert else delivery.delivery
+
+
+def _entry_of(delivery: Delivery, at: datetime, number: int) -> InboxEntry:
+    address = [delivery.delivery, delivery.runbook, delivery.target, at.isoformat(), number]
     return InboxEntry(
         entry=hashlib.sha256(canonical(address)).hexdigest()[:24],
         kind="request" if delivery.requested_by else "alert",
@@ -195,7 +212,13 @@ def _received(entry: InboxEntry, alert: dict[str, Any] | None) -> Entry:
 def _row_of(entry: InboxEntry, alert: dict[str, Any] | None, record: Record) -> dict[str, Any]:
     columns = entry.model_dump(exclude={"alert"})
     done_at = None if entry.runbook else entry.received_at  # nothing will come of what nothing matched
-    return {**columns, "seq": record.seq, "body": canonical(alert), "done_at": done_at}
+    return {
+        **columns,
+        "fingerprint": _fingerprint(entry),
+        "seq": record.seq,
+        "body": canonical(alert),
+        "done_at": done_at,
+    }
 
 
 def _read_row(row: RowMapping) -> InboxEntry:

@@ -125,6 +125,7 @@ inbox = _table(
     Column("seq", Number, nullable=False, unique=True),  # of its record: the order of arrival
     Column("kind", Text, CheckConstraint("kind in ('alert', 'request', 'click')"), nullable=False),
     Column("delivery", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # of the alert's labels; empty where there is no alert
     Column("runbook", Text, nullable=False),  # empty: nothing matched
     Column("runbook_digest", Text, nullable=False),
     Column("target", Text, nullable=False),
@@ -134,7 +135,7 @@ inbox = _table(
     Column("received_at", Instant, nullable=False),
     Column("claimed_until", Instant),
     Column("done_at", Instant),
-    Index("inbox_by_delivery", "delivery", "runbook", "target", "received_at"),
+    Index("inbox_by_alert", "fingerprint", "received_at"),
     Index("inbox_pending", "done_at", "seq"),
 )
 

@@ -227,7 +227,7 @@ def _expected(check: PlannedCheck, seen: CheckStory | None, *, waiting: bool) ->
     if seen is not None:
         return _measured(seen, "○ not yet," if waiting and seen.verdict is not Verdict.PASSED else "")
     within = f" (within {span(check.within)})" if check.within else ""
-    return f"○ {line(check.name, 150)}{within}"
+    return f"○ {line(check.name, 150)}{within if waiting else ': not measured'}"
 
 
 # --- who may answer -----------------------------------------------------------------------------
@@ -310,7 +310,9 @@ def _second_thought(story: Story) -> ConfirmObject | None:
 
 def _small_print(story: Story, timeline_command: str) -> Block:
     began = f"began {moment(story.opened_at)}"
-    joined = f"{story.joined} further alerts joined" if story.joined else ""
+    joined = (
+        f"{story.joined} further {'alert' if story.joined == 1 else 'alerts'} joined" if story.joined else ""
+    )
     plan = f"plan {code(story.plan_digest[:12])}" if story.plan_digest else ""
     parts = [code(story.remediation), f"runbook {code(story.runbook)}", began, plan, joined]
     return context(

@@ -83,8 +83,10 @@ class Remediation:
         self._resolved = False
 
     @workflow.run
-    async def run(self, order: Order) -> Closing | None:
-        """Carry out `order`.  None: there was nothing new to do."""
+    async def run(self, order: Order, first: Arrival | None = None) -> Closing | None:
+        """Carry out `order` for the alert that came `first`.  None: there was nothing new to do."""
+        if first is not None:
+            self._arrivals.insert(0, first)
         if not self._arrivals and not await self._called_in():
             return None
         found = await self._examine(order)

@@ -44,6 +44,13 @@ from tests.components import free_port
 
 TOKEN = "webhook-token"
 READY_WITHIN = 40.0  # seconds
+_HOLD_THE_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("begin immediate")
+print("held", flush=True)
+sys.stdin.read()  # until whoever started this ends it, or ends
+"""
 _minutes = itertools.count()
 
 
@@ -217,6 +224,14 @@ class Installation:
         assert self._child is not None
         return next(each for each in psutil.Process(self._child.pid).children() if "temporal" in each.name())
 
+    def connect(self, **systems: Mapping[str, Any]) -> None:
+        """Name more outside systems in the connections file, which the bot reads when it starts."""
+        file = self.folder / "connections.yaml"
+        connections = json.loads(file.read_text())
+        for name, part in systems.items():
+            connections[name] = {**connections.get(name, {}), **part}
+        file.write_text(json.dumps(connections))
+
     def log(self) -> str:
         return (self.folder / "paramedic.log").read_text(errors="replace")[-4000:]
 
@@ -278,6 +293,30 @@ class Installation:
             if time.monotonic() > deadline:
                 pytest.fail(f"waited {within} s for {what}\n{self.log()}")
             await asyncio.sleep(0.05)
+
+    async def paramedic(self, *arguments: str) -> str:
+        """Return what the product's own command prints; it must succeed."""
+        answer = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "bot", *arguments], env=self.environment, cwd=self.folder,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return str(answer.stdout)
+
+    @contextlib.asynccontextmanager
+    async def ledger_locked(self) -> AsyncIterator[None]:
+        """Keep the ledger from being written: another process holds SQLite's write lock."""
+        lock = subprocess.Popen(
+            [sys.executable, "-c", _HOLD_THE_LOCK, str(self.folder / "data" / "ledger.db")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        with lock:
+            assert lock.stdout is not None
+            assert await asyncio.to_thread(lock.stdout.readline) == b"held\n"
+            try:
+                yield
+            finally:
+                lock.kill()
 
     async def verify(self) -> None:
         """Let the product's own command verify the ledger."""

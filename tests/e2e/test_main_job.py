@@ -76,7 +76,7 @@ async def test_tells_people_when_it_did_not_help(tmp_path):
         story = await home.ended()
 
         said = await home.hands.wait_for(
-            lambda sight: [m for m in sight.messages("#incidents") if "Look at web" in json.dumps(m)], 20
+            lambda sight: "Look at web, please." in json.dumps(sight.snapshot), 20
         )
         assert story.ending is Ending.UNVERIFIED
         assert said

@@ -191,9 +191,13 @@ class House:
             workflow_runner=workflow_runner(), max_cached_workflows=cache,
         ):  # fmt: skip
             order = Order(runbook="test", runbook_digest="d", target="web-1")
-            signal = {"start_signal": "arrive", "start_signal_args": [arrival("e1")]} if start else {}
+            arguments = [order, arrival("e1")] if start else [order]
             yield await self._client.start_workflow(
-                Remediation.run, order, id=f"remediation/{uuid.uuid4()}", task_queue=queue, **signal
+                "Remediation",
+                args=arguments,
+                id=f"remediation/{uuid.uuid4()}",
+                task_queue=queue,
+                result_type=Closing,
             )
 
 

@@ -61,6 +61,16 @@ def test_what_no_runbook_matched_is_on_record_and_waits_for_nobody(ledger: Ledge
     assert (record.outcome, claim(ledger)) == ("unmatched", [])
 
 
+def test_an_alert_that_resolved_and_fires_again_is_news(ledger: Ledger) -> None:
+    """Alertmanager says the same words again, but they are not the last that were said of this alert."""
+    resolved = delivery(alert=alert(status=AlertStatus.RESOLVED, instance="web-1"))
+    minute = timedelta(minutes=1)
+
+    accepted = [len(accept(ledger, each, after=n * minute).entries) for n, each in enumerate([delivery(), resolved, delivery(), delivery()])]  # fmt: skip
+
+    assert accepted == [1, 1, 1, 0]
+
+
 def test_the_same_words_within_the_window_are_a_duplicate(ledger: Ledger) -> None:
     """A notification that is sent again, or by the other of a pair, goes no further."""
     accept(ledger, delivery())

@@ -103,7 +103,15 @@ def _make_inbox() -> None:
         ),
         *(
             _text(name)
-            for name in ("delivery", "runbook", "runbook_digest", "target", "sender", "requested_by")
+            for name in (
+                "delivery",
+                "fingerprint",
+                "runbook",
+                "runbook_digest",
+                "target",
+                "sender",
+                "requested_by",
+            )
         ),
         _bytes("body"),
         _text("received_at"),
@@ -111,7 +119,7 @@ def _make_inbox() -> None:
         sa.Column("done_at", sa.Text),
         sqlite_strict=True,
     )
-    op.create_index("inbox_by_delivery", "inbox", ["delivery", "runbook", "target", "received_at"])
+    op.create_index("inbox_by_alert", "inbox", ["fingerprint", "received_at"])
     op.create_index("inbox_pending", "inbox", ["done_at", "seq"])
 
 
