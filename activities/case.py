@@ -6,6 +6,7 @@ Everything that is concluded in here stands in the ledger before the engine lear
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,9 @@ from temporalio import activity
 
 from activities.freeze_file import frozen_by_file
 from activities.ledger import approvals, inbox, remediations, versions
-from activities.ledger.store import Ledger
+from activities.ledger.store import Ledger, Transaction
 from activities.performing import Performer
+from activities.plans import Plans, data_of, event_of
 from activities.signatures import TrustedKeys
 from runbooks.errors import RenderError
 from runbooks.language.document import RunbookErrors, parse_runbook
@@ -28,6 +30,7 @@ from runbooks.model.record import Entry, RecordKind
 from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
 from runbooks.model.runbook import Autonomy, Runbook
 from runbooks.model.verdict import CheckResult, Verdict, worst
+from runbooks.policy.endings import ending_of_verification
 from runbooks.ports.case import (
     CasePort,
     GateRequest,
@@ -40,19 +43,23 @@ from runbooks.ports.case import (
     Verification,
 )
 
+REMEMBERED = 10_000  # remediations in progress whose alert is kept in memory
+
 
 class LedgerCase(CasePort):
     """Keeps cases in the ledger, and measures with the installation's own checks."""
 
     def __init__(
-        self, ledger: Ledger, performer: Performer, trusted: TrustedKeys, *, freeze_file: Path
+        self, ledger: Ledger, performer: Performer, trusted: TrustedKeys, plans: Plans, *, freeze_file: Path
     ) -> None:
         self._ledger = ledger
         self._performer = performer
         self._trusted = trusted
+        self._plans = plans
         self._freeze_file = freeze_file
         self._vocabulary = performer.registry.vocabulary
         self._runbooks: dict[str, Runbook] = {}
+        self._examined: OrderedDict[str, Facts] = OrderedDict()
 
     def activities(self) -> list[Any]:
         """Return the port's methods as Temporal activities."""
@@ -87,9 +94,8 @@ class LedgerCase(CasePort):
         )
         if not admission.remediation or admission.withheld is not None:
             return found
-        facts = Facts(
-            labels=admission.alert.labels, annotations=admission.alert.annotations, target=call.order.target
-        )
+        facts = _facts_of(admission)
+        self._remember(admission.remediation, facts)
         try:
             return await self._measure_and_plan(found, runbook, facts)
         except RenderError as error:
@@ -109,15 +115,13 @@ class LedgerCase(CasePort):
         runbook = await self._runbook(standing.runbook_digest)
         if runbook is None:
             return Reexamination(withheld=_unknown_runbook(standing.runbook_digest))
-        facts = Facts(
-            labels=standing.alert.labels, annotations=standing.alert.annotations, target=standing.target
-        )
+        facts = _facts_of(standing)
         checks = render_checks(runbook, facts, self._vocabulary)
         results = await self._measure(checks, facts, look.remediation)
         await self._ledger.append(
             *_check_entries(look.remediation, standing.target, "again", checks, results)
         )
-        return Reexamination(checks=tuple(results))
+        return Reexamination(checks=_told(results))
 
     @activity.defn(name="join")
     async def join(self, joining: Joining) -> None:
@@ -160,20 +164,22 @@ class LedgerCase(CasePort):
 
     @activity.defn(name="verify")
     async def verify(self, verification: Verification) -> Measurements:
-        """Measure whether it helped.  The first and the deciding look are on record."""
+        """Measure whether it helped; where it did, close the case in the same transaction.
+
+        The first and the deciding look are on record.
+        """
         remediation = verification.remediation
-        standing = await self._ledger.read(lambda c: remediations.standing(c, remediation))
-        facts = Facts(
-            labels=standing.alert.labels, annotations=standing.alert.annotations, target=standing.target
-        )
-        checks = verification.checks
+        checks = (await self._plans.get(remediation, verification.plan_digest)).verify
+        facts = await self._facts(remediation)
         results = await self._measure(checks, facts, remediation)
-        if verification.look == 1 or verification.final or worst(results) is Verdict.PASSED:
-            entries = _check_entries(
-                remediation, standing.target, "verify", checks, results, look=verification.look
-            )
+        entries = _check_entries(remediation, facts.target, "verify", checks, results, look=verification.look)
+        if worst(results) is Verdict.PASSED:
+            closing = ending_of_verification(remediation, results)
+            await self._ledger.write(lambda t: _record_and_close(t, entries, closing))
+            return Measurements(results=_told(results), closed=closing)
+        if verification.look == 1 or verification.final:
             await self._ledger.append(*entries)
-        return Measurements(results=tuple(results))
+        return Measurements(results=_told(results))
 
     @activity.defn(name="close")
     async def close(self, closing: Closing) -> None:
@@ -187,16 +193,17 @@ class LedgerCase(CasePort):
         entries = _check_entries(found.remediation, facts.target, "before", checks, results)
         if worst(results) is not Verdict.PASSED:
             await self._ledger.append(*entries)
-            return found.model_copy(update={"checks": tuple(results)})
+            return found.model_copy(update={"checks": _told(results)})
         seen = facts.model_copy(update={"checks": {result.id: result.result for result in results}})
         try:
             plan = render_plan(runbook, seen, self._vocabulary)
         except RenderError:
             await self._ledger.append(*entries)
             raise
-        digest = plan.digest
-        await self._ledger.append(*entries, _plan_entry(found, plan, digest))
-        return found.model_copy(update={"checks": tuple(results), "plan": plan, "plan_digest": digest})
+        outline = plan.outline()
+        await self._ledger.append(*entries, _plan_entry(found, plan, outline.digest))
+        self._plans.remember(found.remediation, outline.digest, plan)
+        return found.model_copy(update={"checks": _told(results), "plan": outline})
 
     async def _measure(
         self, checks: Sequence[PlannedCheck], facts: Facts, remediation: str
@@ -207,6 +214,18 @@ class LedgerCase(CasePort):
             for check in checks
         )
         return await asyncio.gather(*measuring)
+
+    async def _facts(self, remediation: str) -> Facts:
+        """Return what the remediation's alert says; kept from the examination where that was here."""
+        if remediation not in self._examined:
+            standing = await self._ledger.read(lambda c: remediations.standing(c, remediation))
+            self._remember(remediation, _facts_of(standing))
+        return self._examined[remediation]
+
+    def _remember(self, remediation: str, facts: Facts) -> None:
+        self._examined[remediation] = facts
+        if len(self._examined) > REMEMBERED:
+            self._examined.popitem(last=False)
 
     async def _runbook(self, digest: str) -> Runbook | None:
         """Return the version of a runbook that was kept under `digest`: what matched is what runs."""
@@ -231,6 +250,17 @@ class LedgerCase(CasePort):
 
         await self._ledger.write(explain)
         return Examination(remediation="")
+
+
+def _facts_of(admission: remediations.Admission) -> Facts:
+    alert = admission.alert
+    return Facts(labels=alert.labels, annotations=alert.annotations, target=admission.target)
+
+
+def _record_and_close(transaction: Transaction, entries: Sequence[Entry], closing: Closing) -> None:
+    for entry in entries:
+        transaction.append(entry)
+    remediations.close(transaction, closing, at=transaction.now)
 
 
 def _unknown_runbook(digest: str) -> Withheld:
@@ -278,9 +308,14 @@ def _check_data(round_: str, check: PlannedCheck, result: CheckResult, look: int
 
 
 def _plan_entry(found: Examination, plan: Plan, digest: str) -> Entry:
-    data = {"digest": digest, "plan": plan.model_dump(mode="json"), "observe": found.observe}
-    event = f"{found.remediation}/plan/{digest}"
+    data = {"digest": digest, "observe": found.observe, **data_of(plan)}
+    event = event_of(found.remediation, digest)
     return _entry(found.remediation, RecordKind.PLAN, event, data, object_=plan.target)
+
+
+def _told(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """Return the results without what was measured: that stands in the ledger, and not in Temporal's history."""
+    return tuple(result.model_copy(update={"result": {}}) for result in results)
 
 
 def _entry(

@@ -1,18 +1,18 @@
 """The guard: nothing acts on the world but through here.
 
-It is a Temporal interceptor on every worker, so no activity can go around it.  For each declared
-action, in one transaction of the ledger and before anything happens, it asks: was this remediation
-admitted, and does it still hold its lease?  Is this action, with these parameters, in the plan on
-record?  Did the people whom the plan names approve this very plan, with a signature that only a
-listener can make?  Is there a freeze?  Was it done already?  Only then it writes the intent; then
-it acts; then it writes the receipt.  Any other activity that is not one of the case's own is refused.
+It is a Temporal interceptor on every worker, so no activity can go around it.  An order names a
+step; what that step is, with every argument, stands in the plan on record and nowhere else.  In one
+transaction of the ledger and before anything happens the guard asks: does this remediation still
+hold its lease?  Did the people whom the plan names approve this very plan, with a signature that
+only a listener can make?  Is there a freeze?  Was it done already?  Only then it writes the intent;
+then it acts; then it writes the receipt.  Any other activity that is not one of the case's own is
+refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -25,21 +25,20 @@ from sqlalchemy import Connection
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.actions import Action, Probe, ProbeAnswer
+from activities.action_records import Assignment, refusal, within_limit
+from activities.actions import Probe, ProbeAnswer
 from activities.freeze_file import frozen_by_file
 from activities.ledger import approvals, freezes, records, remediations
 from activities.ledger.store import Ledger, Transaction
 from activities.performing import Performer, parameters_of
+from activities.plans import Plans
 from activities.signatures import TrustedKeys
 from runbooks.errors import EffectError, FailedError, LedgerError, NotSentError, RefusedError
-from runbooks.model.action import ActionClass, ActionResult, Effect, Outcome, Receipt
-from runbooks.model.base import as_body
-from runbooks.model.plan import GateTerms, PlannedAction
-from runbooks.model.record import Entry, RecordKind
+from runbooks.model.action import ActionClass, ActionResult, Outcome, Receipt
+from runbooks.model.plan import GateTerms, Part
 from runbooks.policy.gate import objection_to_acting
 from runbooks.ports.case import ActionOrder, CasePort
 
-OUTPUT_LIMIT = 32 * 1024  # bytes of JSON; Temporal would repeat an action whose result is too large
 HEARTBEAT_EVERY = 2.0  # seconds
 RECEIPT_PAUSE = 0.5  # seconds between two tries at writing a receipt
 
@@ -75,103 +74,113 @@ class Guard(Interceptor):
     """Stands before every activity of a worker."""
 
     def __init__(
-        self, ledger: Ledger, performer: Performer, trusted: TrustedKeys, *, freeze_file: Path
+        self, ledger: Ledger, performer: Performer, trusted: TrustedKeys, plans: Plans, *, freeze_file: Path
     ) -> None:
         self._ledger = ledger
         self._performer = performer
         self._trusted = trusted
+        self._plans = plans
         self._freeze_file = freeze_file
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the name is Temporal's
         """Put the guard before `next`."""
         return _GuardedInbound(next, self)
 
-    async def attend(self, order: ActionOrder, act: Callable[[], Awaitable[ActionResult]]) -> Receipt:
+    async def attend(
+        self, order: ActionOrder, uses: str, act: Callable[[], Awaitable[ActionResult]]
+    ) -> Receipt:
         """Decide, record the intent, act, record the receipt.
+
+        Args:
+            uses: the activity that was called; it must be the one that the plan names.
 
         Returns:
             What came of this attempt.  It is on record, but for a ledger that cannot be written:
             then nothing was done, and the receipt's reason is `ledger_unavailable`.
         """
-        each = self._performer.registry[order.action.uses]
         try:
-            commission = await self._commission(order, each)
+            assignment = await self._assign(order, uses)
+            if isinstance(assignment, Receipt):
+                return assignment
+            commission = await self._commission(assignment)
             if commission.probe:
-                commission = await self._settle_by_probe(order, each, commission)
+                commission = await self._settle_by_probe(assignment, commission)
         except LedgerError as error:
-            return _receipt(
-                order, Outcome.NOT_SENT, f"The ledger cannot be written: {error}", "ledger_unavailable"
-            )
+            sentence = f"The ledger cannot be written: {error}"
+            return _receipt(order, Outcome.NOT_SENT, sentence, "ledger_unavailable")
         if commission.receipt is not None:
             return commission.receipt
-        receipt = await self._act(order, act)
+        receipt = await self._act(assignment, act)
         if commission.unresolved and receipt.outcome is Outcome.NOT_SENT:
             # That this attempt did not reach the target says nothing about the one before it.
             receipt = receipt.model_copy(update={"outcome": Outcome.UNKNOWN, "reason": "not_reached"})
-        await self._write_until_written(order, receipt)
+        await self._write_until_written(assignment, receipt)
         return receipt
 
     # --- before -------------------------------------------------------------------------------
 
-    async def _commission(self, order: ActionOrder, each: Action) -> Commission:
-        now = datetime.now(UTC)
-        if (
-            freeze := frozen_by_file(self._freeze_file)
-        ) is not None and each.declaration.effect is not Effect.TELL:
-            refusal = _receipt(order, Outcome.REFUSED, f"Frozen: {freeze}", "frozen")
-            return await self._ledger.write(lambda t: _refused(t, order, refusal))
+    async def _assign(self, order: ActionOrder, uses: str) -> Assignment | Receipt:
+        """Return what the order names, or the refusal where the plan on record does not hold it."""
+        try:
+            plan = await self._plans.get(order.remediation, order.plan_digest)
+            planned = await self._plans.action(order, uses)
+        except RefusedError as error:
+            receipt = _receipt(order, Outcome.REFUSED, str(error), error.reason)
+            await self._ledger.append(refusal(order, receipt, name=order.step, uses=uses))
+            return receipt
+        return Assignment(order, plan, planned, self._performer.registry[uses])
+
+    async def _commission(self, assignment: Assignment) -> Commission:
+        plan, each = assignment.plan, assignment.each
+        freeze = frozen_by_file(self._freeze_file, runbook=plan.runbook, target=plan.target)
+        if freeze is not None and not assignment.tells:
+            frozen = RefusedError("frozen", f"Frozen: {freeze}.")
+            return await self._ledger.write(lambda t: _refuse(t, assignment, frozen))
         prepared: dict[str, Any] = {}
+        now = datetime.now(UTC)
         if each.prepare is not None:
+            scene = self._performer.scene(assignment.order, plan.target, now)
             try:
-                parameters = parameters_of(each, order.action)
-                prepared = await each.prepare(parameters, self._performer.scene(order, now))
+                prepared = await each.prepare(parameters_of(each, assignment.planned), scene)
             except EffectError as error:
-                refusal = _receipt(order, Outcome.NOT_SENT, str(error), error.code)
-                return await self._ledger.write(lambda t: _not_begun(t, order, refusal))
-        return await self._ledger.write(lambda t: self._decide(t, order, each, now, prepared))
+                unprepared = assignment.receipt(Outcome.NOT_SENT, str(error), error.code)
+                await self._ledger.append(assignment.outcome(unprepared))
+                return Commission(receipt=unprepared)
+        return await self._ledger.write(lambda t: self._decide(t, assignment, now, prepared))
 
     def _decide(
-        self,
-        transaction: Transaction,
-        order: ActionOrder,
-        each: Action,
-        now: datetime,
-        prepared: dict[str, Any],
+        self, transaction: Transaction, assignment: Assignment, now: datetime, prepared: dict[str, Any]
     ) -> Commission:
         """Decide about one attempt and record the intent, all in one transaction."""
-        connection = transaction.connection
-        if (done := records.find(connection, f"{order.key}/receipt")) is not None:
-            return Commission(receipt=_recovered(order, done.data, done.outcome))
+        order = assignment.order
+        if (done := transaction.find(f"{order.key}/receipt")) is not None:
+            return Commission(receipt=assignment.recorded(done.data, done.outcome))
         try:
-            self._object(connection, order, each)
-        except RefusedError as refusal:
-            return _refused(
-                transaction, order, _receipt(order, Outcome.REFUSED, str(refusal), refusal.reason)
-            )
-        if order.attempt > 1 and (earlier := _unresolved(connection, order)) is not None:
-            return self._inquire(transaction, order, each, earlier)
-        if order.attempt > order.action.attempts:
-            return Commission(
-                receipt=_receipt(order, Outcome.NOT_SENT, "All attempts are used up.", "exhausted")
-            )
-        _intend(transaction, order, prepared)
+            self._object(transaction.connection, assignment)
+        except RefusedError as error:
+            return _refuse(transaction, assignment, error)
+        if order.attempt > 1 and (earlier := _unresolved(transaction.connection, order)) is not None:
+            return _inquire(transaction, assignment, earlier)
+        if order.attempt > assignment.planned.attempts:
+            used_up = assignment.receipt(Outcome.NOT_SENT, "All attempts are used up.", "exhausted")
+            return Commission(receipt=used_up)
+        transaction.append(assignment.intent(prepared))
         return Commission(begun_at=now)
 
-    def _object(self, connection: Connection, order: ActionOrder, each: Action) -> None:
+    def _object(self, connection: Connection, assignment: Assignment) -> None:
         """Raise `RefusedError` where a rule forbids this action."""
-        plan = _plan_on_record(connection, order)
-        part = _part_of(plan, order.action)
-        if each.declaration.effect is Effect.TELL:
+        if assignment.tells:
             return  # telling people is always allowed
+        order, plan = assignment.order, assignment.plan
         for freeze in freezes.current(connection):
-            if freeze.scope in {"*", f"runbook={order.runbook}", f"target={order.target}"}:
-                raise RefusedError("frozen", f"Frozen by {freeze.actor}: {freeze.reason}")
+            if freeze.covers(plan.runbook, plan.target):
+                raise RefusedError("frozen", f"Frozen by {freeze.actor}: {freeze.reason}.")
         if not remediations.holds_lease(connection, order.remediation, order.fencing):
             raise RefusedError(
-                "lease_lost", f"{order.remediation} no longer holds the lease on {order.target}."
+                "lease_lost", f"{order.remediation} no longer holds the lease on {plan.target}."
             )
-        if part != "otherwise" and plan["gate"] is not None:
-            self._object_to_approvals(connection, order, GateTerms.model_validate(plan["gate"]))
+        if order.part is not Part.OTHERWISE and plan.gate is not None:
+            self._object_to_approvals(connection, order, plan.gate)
 
     def _object_to_approvals(self, connection: Connection, order: ActionOrder, terms: GateTerms) -> None:
         for signed in order.decisions:
@@ -191,83 +200,78 @@ class Guard(Interceptor):
 
     # --- after a lost attempt -----------------------------------------------------------------
 
-    def _inquire(
-        self, transaction: Transaction, order: ActionOrder, each: Action, earlier: _Earlier
-    ) -> Commission:
-        """An earlier attempt may have acted.  Record that, and decide by the action's class."""
-        transaction.append(_unknown(order, earlier.attempt))
-        kind = each.declaration.kind
-        if kind is ActionClass.PROBED:
-            return Commission(probe=True, begun_at=earlier.begun_at, prepared=earlier.prepared)
-        if kind is ActionClass.OPAQUE or order.attempt > order.action.attempts:
-            sentence = "Nobody can know whether an earlier attempt happened."
-            return Commission(receipt=_receipt(order, Outcome.UNKNOWN, sentence, "needs_person"))
-        _intend(transaction, order, earlier.prepared)
-        return Commission(begun_at=earlier.begun_at, unresolved=True)
-
-    async def _settle_by_probe(self, order: ActionOrder, each: Action, commission: Commission) -> Commission:
+    async def _settle_by_probe(self, assignment: Assignment, commission: Commission) -> Commission:
         """Ask the target what became of the earlier attempt; act again only if it says: nothing."""
         async with _heartbeating():
-            answer = await self._probe(order, each, commission)
-            late = (commission.begun_at or datetime.now(UTC)) + order.action.timeout - datetime.now(UTC)
+            answer = await self._probe(assignment, commission)
+            begun_at = commission.begun_at or datetime.now(UTC)
+            late = begun_at + assignment.planned.timeout - datetime.now(UTC)
             if answer.probe is Probe.NOT_APPLIED and late.total_seconds() > 0:
                 # Its worker may be frozen and not dead.  Until its time is over it may still act.
                 await asyncio.sleep(late.total_seconds())
-                answer = await self._probe(order, each, commission)
+                answer = await self._probe(assignment, commission)
         if answer.probe is Probe.APPLIED:
-            receipt = _receipt(order, Outcome.OK, answer.sentence, output=answer.output, recovered=True)
-            await self._write_until_written(order, receipt)
+            receipt = assignment.receipt(Outcome.OK, answer.sentence, output=answer.output, recovered=True)
+            await self._write_until_written(assignment, receipt)
             return Commission(receipt=receipt)
-        if answer.probe is Probe.NOT_APPLIED and order.attempt <= order.action.attempts:
-            prepared = commission.prepared or {}
-            await self._ledger.write(lambda t: _intend(t, order, prepared))
+        if answer.probe is Probe.NOT_APPLIED and assignment.order.attempt <= assignment.planned.attempts:
+            await self._ledger.append(assignment.intent(commission.prepared or {}))
             return Commission(begun_at=commission.begun_at)
         reason = "running" if answer.probe is Probe.RUNNING else "needs_person"
-        return Commission(receipt=_receipt(order, Outcome.UNKNOWN, answer.sentence, reason))
+        return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, answer.sentence, reason))
 
-    async def _probe(self, order: ActionOrder, each: Action, commission: Commission) -> ProbeAnswer:
+    async def _probe(self, assignment: Assignment, commission: Commission) -> ProbeAnswer:
+        each = assignment.each
         if each.probe is None:
             return ProbeAnswer(probe=Probe.CANNOT_TELL, sentence="This action has no probe.")
-        scene = self._performer.scene(order, commission.begun_at or datetime.now(UTC))
+        begun_at = commission.begun_at or datetime.now(UTC)
+        scene = self._performer.scene(assignment.order, assignment.plan.target, begun_at)
         try:
-            return await each.probe(parameters_of(each, order.action), scene, commission.prepared or {})
+            return await each.probe(parameters_of(each, assignment.planned), scene, commission.prepared or {})
         except Exception as error:  # noqa: BLE001 - a probe that fails tells nothing, whatever it raised
             return ProbeAnswer(probe=Probe.CANNOT_TELL, sentence=f"The target could not be asked: {error}")
 
     # --- acting and after ---------------------------------------------------------------------
 
-    async def _act(self, order: ActionOrder, act: Callable[[], Awaitable[ActionResult]]) -> Receipt:
+    async def _act(self, assignment: Assignment, act: Callable[[], Awaitable[ActionResult]]) -> Receipt:
         begun = time.monotonic()
+        seconds = assignment.planned.timeout.total_seconds()
         try:
-            async with _heartbeating(), asyncio.timeout(order.action.timeout.total_seconds()):
+            async with _heartbeating(), asyncio.timeout(seconds):
                 result = await act()
-            receipt = _receipt(order, Outcome.OK, result.sentence, output=_within_limit(result.output))
+            receipt = assignment.receipt(Outcome.OK, result.sentence, output=within_limit(result.output))
         except NotSentError as error:
-            receipt = _receipt(order, Outcome.NOT_SENT, str(error), error.code)
+            receipt = assignment.receipt(Outcome.NOT_SENT, str(error), error.code)
         except FailedError as error:
-            receipt = _receipt(order, Outcome.FAILED, str(error), error.code)
+            receipt = assignment.receipt(Outcome.FAILED, str(error), error.code)
         except TimeoutError:
-            seconds = order.action.timeout.total_seconds()
-            receipt = _receipt(order, Outcome.UNKNOWN, f"No answer within {seconds:g} s.", "timeout")
+            receipt = assignment.receipt(Outcome.UNKNOWN, f"No answer within {seconds:g} s.", "timeout")
         except asyncio.CancelledError:
-            receipt = _receipt(order, Outcome.UNKNOWN, "It was cancelled while it acted.", "cancelled")
+            receipt = assignment.receipt(Outcome.UNKNOWN, "It was cancelled while it acted.", "cancelled")
         except Exception as error:  # noqa: BLE001 - whatever was raised, it may have happened
             reason = error.code if isinstance(error, EffectError) else "error"
-            receipt = _receipt(order, Outcome.UNKNOWN, f"{type(error).__name__}: {error}", reason)
+            receipt = assignment.receipt(Outcome.UNKNOWN, f"{type(error).__name__}: {error}", reason)
         took = round((time.monotonic() - begun) * 1000)
         return receipt.model_copy(update={"took_ms": took})
 
-    async def _write_until_written(self, order: ActionOrder, receipt: Receipt) -> None:
+    async def _write_until_written(self, assignment: Assignment, receipt: Receipt) -> None:
         """Write the receipt.  What happened has happened, so it is tried until the attempt's time is over."""
-        async with _heartbeating():
-            while True:
-                try:
-                    await self._ledger.append(_entry_of(order, receipt))
-                except LedgerError as error:
-                    log.warning("receipt not written yet", key=order.key, error=str(error))
-                    await asyncio.sleep(RECEIPT_PAUSE)
-                else:
-                    return
+        entry = assignment.outcome(receipt)
+        try:
+            await self._ledger.append(entry)
+        except LedgerError:
+            async with _heartbeating():
+                await self._keep_writing(entry.event_id, lambda: self._ledger.append(entry))
+
+    async def _keep_writing(self, event: str, write: Callable[[], Awaitable[Any]]) -> None:
+        while True:
+            await asyncio.sleep(RECEIPT_PAUSE)
+            try:
+                await write()
+            except LedgerError as error:
+                log.warning("a receipt is not written yet", event_id=event, error=str(error))
+            else:
+                return
 
 
 class _GuardedInbound(ActivityInboundInterceptor):
@@ -281,11 +285,9 @@ class _GuardedInbound(ActivityInboundInterceptor):
         if name in _CASE_ACTIVITIES:
             return await self.next.execute_activity(input)
         order = input.args[0]
-        if not isinstance(order, ActionOrder) or order.action.uses != name:
-            raise RefusedError(
-                "not_declared", f"{name} was called with something that is not an order for it"
-            )
-        return await self._guard.attend(order, lambda: self.next.execute_activity(input))
+        if not isinstance(order, ActionOrder):
+            raise RefusedError("not_declared", f"{name} was called with something that is not an order")
+        return await self._guard.attend(order, name, lambda: self.next.execute_activity(input))
 
 
 @dataclass(frozen=True)
@@ -310,152 +312,42 @@ def _unresolved(connection: Connection, order: ActionOrder) -> _Earlier | None:
     return None
 
 
-def _plan_on_record(connection: Connection, order: ActionOrder) -> dict[str, Any]:
-    record = records.find(connection, f"{order.remediation}/plan/{order.plan_digest}")
-    if record is None:
-        raise RefusedError("not_planned", f"No plan with this digest is on record for {order.remediation}.")
-    plan: dict[str, Any] = record.data["plan"]
-    if (plan["runbook"], plan["target"]) != (order.runbook, order.target):
-        raise RefusedError("not_planned", f"The plan on record is for {plan['runbook']} on {plan['target']}.")
-    return plan
+def _inquire(transaction: Transaction, assignment: Assignment, earlier: _Earlier) -> Commission:
+    """An earlier attempt may have acted.  Record that, and decide by the action's class."""
+    transaction.append(assignment.lost(earlier.attempt))
+    kind = assignment.each.declaration.kind
+    if kind is ActionClass.PROBED:
+        return Commission(probe=True, begun_at=earlier.begun_at, prepared=earlier.prepared)
+    if kind is ActionClass.OPAQUE or assignment.order.attempt > assignment.planned.attempts:
+        sentence = "Nobody can know whether an earlier attempt happened."
+        return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, sentence, "needs_person"))
+    transaction.append(assignment.intent(earlier.prepared))
+    return Commission(begun_at=earlier.begun_at, unresolved=True)
 
 
-def _part_of(plan: dict[str, Any], action: PlannedAction) -> str:
-    """Return the part of the plan in which this very action stands."""
-    asked = as_body(action.model_dump(mode="json"))
-    if asked in plan["actions"]:
-        return "do"
-    if asked in [each["undo"] for each in plan["actions"]]:
-        return "undo"
-    if asked in plan["otherwise"]:
-        return "otherwise"
-    raise RefusedError("not_planned", f"The plan on record does not hold this action: {action.name}.")
-
-
-def _receipt(
-    order: ActionOrder,
-    outcome: Outcome,
-    sentence: str,
-    reason: str = "",
-    *,
-    output: dict[str, Any] | None = None,
-    recovered: bool = False,
-) -> Receipt:
-    return Receipt(
-        key=order.key,
-        outcome=outcome,
-        sentence=sentence,
-        reason=reason,
-        output=output or {},
-        attempt=order.attempt,
-        recovered=recovered,
-    )
-
-
-def _recovered(order: ActionOrder, data: dict[str, Any], outcome: str) -> Receipt:
-    """Return the receipt that is on record: it was done, and is not done again."""
-    receipt = _receipt(
-        order, Outcome(outcome), data["sentence"], data["reason"], output=data["output"], recovered=True
-    )
-    return receipt.model_copy(update={"took_ms": data["took_ms"], "attempt": data["attempt"]})
-
-
-def _intend(transaction: Transaction, order: ActionOrder, prepared: dict[str, Any]) -> None:
-    data = {
-        **_identity(order),
-        "effect": str(order.action.effect),
-        "kind": str(order.action.kind),
-        "arguments": order.action.arguments,
-        "plan_digest": order.plan_digest,
-        "decisions": [signed.decision.id for signed in order.decisions],
-        "prepared": prepared,
-    }
-    transaction.append(_entry(order, RecordKind.ACTION_INTENT, f"intent/{order.attempt}", data))
-
-
-def _entry_of(order: ActionOrder, receipt: Receipt) -> Entry:
-    """Return the record of what came of an attempt.  Only a final outcome is the action's receipt."""
-    data = {
-        **_identity(order),
-        "sentence": receipt.sentence,
-        "reason": receipt.reason,
-        "output": receipt.output,
-        "recovered": receipt.recovered,
-        "took_ms": receipt.took_ms,
-    }
-    final = receipt.outcome in {Outcome.OK, Outcome.FAILED}
-    kind = RecordKind.ACTION_UNKNOWN if receipt.outcome is Outcome.UNKNOWN else RecordKind.ACTION_RECEIPT
-    event = "receipt" if final else f"outcome/{order.attempt}"
-    return _entry(order, kind, event, data, outcome=str(receipt.outcome))
-
-
-def _unknown(order: ActionOrder, attempt: int) -> Entry:
-    data = {
-        **_identity(order),
-        "attempt": attempt,
-        "sentence": "The attempt began and nothing was heard of it again.",
-        "reason": "lost",
-    }
-    return _entry(order, RecordKind.ACTION_UNKNOWN, f"outcome/{attempt}", data, outcome=str(Outcome.UNKNOWN))
-
-
-def _refused(transaction: Transaction, order: ActionOrder, receipt: Receipt) -> Commission:
-    data = {**_identity(order), "sentence": receipt.sentence, "reason": receipt.reason}
-    event = f"refused/{order.attempt}/{receipt.reason}"
-    transaction.append(_entry(order, RecordKind.ACTION_REFUSED, event, data, outcome=str(receipt.outcome)))
+def _refuse(transaction: Transaction, assignment: Assignment, error: RefusedError) -> Commission:
+    receipt = assignment.receipt(Outcome.REFUSED, str(error), error.reason)
+    transaction.append(assignment.refusal(receipt))
     return Commission(receipt=receipt)
 
 
-def _not_begun(transaction: Transaction, order: ActionOrder, receipt: Receipt) -> Commission:
-    transaction.append(_entry_of(order, receipt))
-    return Commission(receipt=receipt)
-
-
-def _identity(order: ActionOrder) -> dict[str, Any]:
-    action = order.action
-    return {
-        "key": order.key,
-        "step": action.id,
-        "name": action.name,
-        "uses": action.uses,
-        "attempt": order.attempt,
-    }
-
-
-def _entry(
-    order: ActionOrder, kind: RecordKind, event: str, data: dict[str, Any], *, outcome: str = "-"
-) -> Entry:
-    return Entry(
-        event_id=f"{order.key}/{event}",
-        stream=order.remediation,
-        kind=kind,
-        actor="bot:worker",
-        source="guard",
-        object=order.target,
-        outcome=outcome,
-        data=data,
-    )
-
-
-def _within_limit(output: dict[str, Any]) -> dict[str, Any]:
-    """Return `output`, or a note in its place where it is too large for history and record."""
-    size = len(json.dumps(output, default=str))
-    return output if size <= OUTPUT_LIMIT else {"left_out": f"{size} bytes of output are over the limit"}
+def _receipt(order: ActionOrder, outcome: Outcome, sentence: str, reason: str) -> Receipt:
+    return Receipt(key=order.key, outcome=outcome, sentence=sentence, reason=reason, attempt=order.attempt)
 
 
 @contextlib.asynccontextmanager
 async def _heartbeating() -> AsyncIterator[None]:
     """Tell Temporal that this worker lives, for as long as the block runs."""
+    loop = asyncio.get_running_loop()
+    beating: asyncio.TimerHandle | None = None
 
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_EVERY)
-            activity.heartbeat()
+    def beat() -> None:
+        nonlocal beating
+        activity.heartbeat()
+        beating = loop.call_later(HEARTBEAT_EVERY, beat)
 
-    task = asyncio.create_task(beat())
+    beating = loop.call_later(HEARTBEAT_EVERY, beat)
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        beating.cancel()

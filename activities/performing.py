@@ -18,6 +18,7 @@ from temporalio import activity
 
 from activities.actions import Action, Clients, Measurement, Registry, Scene, Teller
 from activities.connections import Connections
+from activities.plans import Plans
 from runbooks.errors import MeasureError, NotSentError, ParamedicError, RenderError
 from runbooks.language.facts import Facts
 from runbooks.language.rendering import assess
@@ -47,11 +48,11 @@ class Performer:
         """Close the clients of outside systems."""
         await self._clients.aclose()
 
-    def scene(self, order: ActionOrder, begun_at: datetime) -> Scene:
+    def scene(self, order: ActionOrder, target: str, begun_at: datetime) -> Scene:
         """Return what the action of `order` finds when it arrives."""
         return Scene(
             remediation=order.remediation,
-            target=order.target,
+            target=target,
             connections=self._connections,
             clients=self._clients,
             begun_at=begun_at,
@@ -60,22 +61,18 @@ class Performer:
             teller=self._teller,
         )
 
-    def activities(self) -> list[Callable[..., Any]]:
+    def activities(self, plans: Plans) -> list[Callable[..., Any]]:
         """Return one Temporal activity for each declared action that changes or tells something."""
-        return [
-            self._activity(each)
-            for each in self.registry.values()
-            if each.declaration.effect is not Effect.READ
-        ]
+        acting = (each for each in self.registry.values() if each.declaration.effect is not Effect.READ)
+        return [self._activity(each, plans) for each in acting]
 
-    async def perform(self, each: Action, order: ActionOrder) -> ActionResult:
-        """Do what `order` says, with its parameters validated once more.
+    async def perform(self, each: Action, planned: PlannedAction, scene: Scene) -> ActionResult:
+        """Do what is planned, with its parameters validated once more.
 
         Raises:
             EffectError: says whether it was done; anything else that is raised counts as unknown.
         """
-        scene = self.scene(order, datetime.now(UTC))
-        result = await each.perform(parameters_of(each, order.action), scene)
+        result = await each.perform(parameters_of(each, planned), scene)
         if not isinstance(result, ActionResult):
             raise TypeError(f"{each.declaration.name} returned {type(result).__name__}, not an ActionResult")
         return result
@@ -140,10 +137,12 @@ class Performer:
                 raise MeasureError(f"{check.uses} measured nothing")
         raise AssertionError("the last attempt returns or raises")
 
-    def _activity(self, each: Action) -> Callable[[ActionOrder], Awaitable[ActionResult]]:
+    def _activity(self, each: Action, plans: Plans) -> Callable[[ActionOrder], Awaitable[ActionResult]]:
         @activity.defn(name=each.declaration.name)
         async def act(order: ActionOrder) -> ActionResult:
-            return await self.perform(each, order)
+            plan = await plans.get(order.remediation, order.plan_digest)
+            planned = await plans.action(order, each.declaration.name)
+            return await self.perform(each, planned, self.scene(order, plan.target, datetime.now(UTC)))
 
         return act
 

@@ -20,6 +20,7 @@ from activities.freeze_file import FILE_NAME
 from activities.guard import Guard
 from activities.ledger.store import Ledger
 from activities.performing import Performer
+from activities.plans import Plans
 from activities.signatures import TrustedKeys
 from bot.brake import Brake
 from bot.catalog import Catalog
@@ -114,13 +115,15 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         if Parts.WORKER in parts:
             performer = Performer(registry, connections, voices.teller if voices else None)
             stack.push_async_callback(performer.aclose)
-            case = LedgerCase(ledger, performer, trusted, freeze_file=freeze_file)
-            guard = Guard(ledger, performer, trusted, freeze_file=freeze_file)
+            plans = Plans(ledger)
+            case = LedgerCase(ledger, performer, trusted, plans, freeze_file=freeze_file)
+            guard = Guard(ledger, performer, trusted, plans, freeze_file=freeze_file)
 
             async def work() -> None:
                 connected = client if embedded else await connect_patiently(settings, address)
                 grace = settings.shutdown_grace
-                await build_worker(connected, case, performer, guard, shutdown_grace=grace).run()
+                activities = [*case.activities(), *performer.activities(plans)]
+                await build_worker(connected, activities, guard, shutdown_grace=grace).run()
 
             running.add("worker", work())
             stack.push_async_callback(running.cancel, "worker")  # lets actions in progress finish

@@ -52,6 +52,8 @@ _UNTIL_ANSWER = (5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _REBUILT = " Worked out anew from the ledger at start: a restart does not reset it."
 _PROCESS = " Of this process: a restart resets it."
 
+GATHER = 0.25  # seconds
+
 log = structlog.get_logger(__name__)
 
 
@@ -258,6 +260,9 @@ class Metrics:
                 await self._catch_up()
                 async for batch in self._ledger.follow(self._last, kinds=frozenset(self._readers)):
                     self.take(batch)
+                    await asyncio.sleep(
+                        GATHER
+                    )  # nobody scrapes more often; one look then serves many commits
             except LedgerError as error:
                 log.warning("the metrics cannot follow the ledger", error=str(error))
                 await asyncio.sleep(1)

@@ -1,15 +1,16 @@
-"""How workflows run: sandboxed, with our own pure modules passed through.  Worker and replay tests share it."""
+"""How workflows run: without Temporal's sandbox.  Worker and replay tests share it.
+
+The sandbox guards workflow code against what is not deterministic, at the price of a fifth of the
+worker's CPU.  Here it would guard nothing: the engine's modules would all have to be passed through
+it.  What keeps them deterministic is that they cannot reach a clock, a network, a file or randomness
+at all, which `make check` enforces, and that recorded histories are replayed.  See docs/adr/0007.
+"""
 
 from __future__ import annotations
 
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import UnsandboxedWorkflowRunner
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """Return the sandbox, with our own pure modules and pydantic passed through.
-
-    They are deterministic by construction (no clock, network, files or randomness in `runbooks/`,
-    which `make check` enforces), and importing them anew for every run would cost more than all else.
-    """
-    restrictions = SandboxRestrictions.default.with_passthrough_modules("runbooks", "pydantic", "rfc8785")
-    return SandboxedWorkflowRunner(restrictions=restrictions)
+def workflow_runner() -> UnsandboxedWorkflowRunner:
+    """Return the runner that executes workflow code as it stands."""
+    return UnsandboxedWorkflowRunner()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar, Self, cast
 
 import structlog
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import DataConverter
 from temporalio.service import TLSConfig
 
 from bot.settings import Settings
@@ -15,6 +17,31 @@ from runbooks.errors import ParamedicError
 RECONNECT_PAUSE = 2.0  # seconds
 
 log = structlog.get_logger()
+
+
+class SharedConverter(PydanticPayloadConverter):
+    """The pydantic converter, made once.
+
+    The SDK makes a new one for every workflow and every activation, each with an empty cache of type
+    adapters.  It holds nothing but that cache, which is safe to share between threads.
+    """
+
+    _made: ClassVar[SharedConverter | None] = None
+
+    def __new__(cls) -> Self:
+        """Return the one that was made."""
+        if cls._made is None:
+            made = super().__new__(cls)
+            PydanticPayloadConverter.__init__(made)
+            cls._made = made
+        return cast("Self", cls._made)
+
+    def __init__(self) -> None:
+        """Nothing is to be made again."""
+
+
+DATA_CONVERTER = DataConverter(payload_converter_class=SharedConverter)
+"""How values become payloads, for client, worker and replay alike."""
 
 
 class NoTemporalError(ParamedicError):
@@ -41,7 +68,7 @@ async def connect(settings: Settings, address: str | None, *, lazy: bool) -> Cli
     return await Client.connect(
         address,
         namespace=settings.temporal_namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         api_key=key.get_secret_value() if key else None,
         tls=_tls(settings),
         lazy=lazy,

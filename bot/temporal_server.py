@@ -17,11 +17,11 @@ from typing import IO
 
 import structlog
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 from bot.children import start_child, stop_child
 from bot.ports import free_port
+from bot.temporal_client import DATA_CONVERTER
 from runbooks.errors import ParamedicError
 
 READY_WITHIN = 30.0  # seconds; under load the first start of a new database takes a few
@@ -160,5 +160,5 @@ async def connect(address: str, namespace: str) -> None:
         RuntimeError: nobody answers.
         RPCError: the namespace is not there (yet).
     """
-    client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
+    client = await Client.connect(address, namespace=namespace, data_converter=DATA_CONVERTER)
     await client.count_workflows()

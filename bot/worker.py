@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.case import LedgerCase
 from activities.guard import Guard
-from activities.performing import Performer
 from bot.sandbox import workflow_runner
 from runbooks.engine.remediation import TASK_QUEUE, Remediation
 
@@ -18,14 +18,14 @@ STICKY_TIMEOUT = timedelta(seconds=3)
 
 
 def build_worker(
-    client: Client, case: LedgerCase, performer: Performer, guard: Guard, *, shutdown_grace: timedelta
+    client: Client, activities: Sequence[Callable[..., Any]], guard: Guard, *, shutdown_grace: timedelta
 ) -> Worker:
-    """Return a worker with the engine, the case's own activities and every declared action, all guarded."""
+    """Return a worker with the engine and these activities, all of them guarded."""
     return Worker(
         client,
         task_queue=TASK_QUEUE,
         workflows=[Remediation],
-        activities=[*case.activities(), *performer.activities()],
+        activities=activities,
         interceptors=[guard],
         workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=shutdown_grace,

@@ -15,7 +15,6 @@ from temporalio import workflow
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -23,6 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.ledger.backlog import backlog
 from bot import feeder as feeder_module
 from bot.feeder import Feeder
+from bot.temporal_client import DATA_CONVERTER
 from runbooks.engine.remediation import TASK_QUEUE
 from runbooks.model.alert import AlertStatus, Arrival
 from runbooks.model.record import RecordKind
@@ -383,7 +383,7 @@ async def test_feeds_a_real_server(way):
     require("temporal")
     program = str(Path(sys.executable).with_name("temporal"))
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=program, data_converter=pydantic_data_converter
+        dev_server_existing_path=program, data_converter=DATA_CONVERTER
     ) as environment:
         client: Client = environment.client
         worker = Worker(

@@ -12,12 +12,18 @@ from sqlalchemy import Connection, delete, insert, select
 
 from activities.ledger import schema
 from activities.ledger.bodies import recordable_text
+from activities.ledger.prepared import Prepared
 from activities.ledger.transaction import Transaction
 from runbooks.errors import RefusedError
 from runbooks.model.freeze import Freeze, is_scope
 from runbooks.model.record import SYSTEM, Entry, RecordKind
 
 __all__ = ["Freeze", "current", "freeze", "thaw"]
+
+_freeze = schema.freeze.c
+_CURRENT = Prepared(
+    select(_freeze.scope, _freeze.actor, _freeze.reason, _freeze.at).order_by(_freeze.at, _freeze.scope)
+)
 
 
 def freeze(
@@ -61,8 +67,8 @@ def thaw(
 
 def current(connection: Connection) -> list[Freeze]:
     """Return all brakes that are pulled, the oldest first."""
-    rows = connection.execute(select(schema.freeze).order_by(schema.freeze.c.at, schema.freeze.c.scope))
-    return [Freeze(scope=row.scope, actor=row.actor, reason=row.reason, at=row.at) for row in rows]
+    rows = _CURRENT.rows(connection)
+    return [Freeze(scope=scope, actor=actor, reason=reason, at=at) for scope, actor, reason, at in rows]
 
 
 def _checked(scope: str) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from activities.ledger.bodies import recordable, recordable_text
+from activities.ledger.prepared import Prepared, PreparedForEach, PreparedInsert
 from activities.ledger.schema import inbox
 from activities.ledger.transaction import Transaction
 from runbooks.model.alert import Alert
@@ -66,17 +67,18 @@ class Acceptance(Value):
     duplicates: int
 
 
-_INSERT = insert(inbox)
-_SAID_LAST = (
-    select(inbox.c.fingerprint, inbox.c.runbook, inbox.c.target, inbox.c.delivery)
-    .where(
-        inbox.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
-        inbox.c.received_at > bindparam("since"),
+_INSERT = PreparedInsert(inbox)
+_SAID_LAST = PreparedForEach(
+    lambda fingerprints: (
+        select(inbox.c.fingerprint, inbox.c.runbook, inbox.c.target, inbox.c.delivery)
+        .where(inbox.c.fingerprint.in_(fingerprints), inbox.c.received_at > bindparam("since"))
+        .order_by(inbox.c.seq)
     )
-    .order_by(inbox.c.seq)
 )
-_PENDING = (
-    select(inbox)
+_PLAIN = tuple(name for name in InboxEntry.model_fields if name != "alert")
+_COLUMNS = (*(inbox.c[name] for name in _PLAIN), inbox.c.body)
+_PENDING = Prepared(
+    select(*_COLUMNS)
     .where(
         inbox.c.kind != "click",  # those have their own deliverer: activities.ledger.clicks
         inbox.c.done_at.is_(None),
@@ -86,10 +88,19 @@ _PENDING = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)  # SQLite has one writer and needs no row locks
 )
-_IN_ENTRIES = inbox.c.entry.in_(bindparam("entries", expanding=True))
-_CLAIM = update(inbox).where(_IN_ENTRIES).values(claimed_until=bindparam("until"))
-_DONE = update(inbox).where(_IN_ENTRIES, inbox.c.done_at.is_(None)).values(done_at=bindparam("at"))
-_ENTRIES = select(inbox).where(_IN_ENTRIES, inbox.c.kind != "click")
+_CLAIM = PreparedForEach(
+    lambda entries: update(inbox).where(inbox.c.entry.in_(entries)).values(claimed_until=bindparam("until"))
+)
+_DONE = PreparedForEach(
+    lambda entries: (
+        update(inbox)
+        .where(inbox.c.entry.in_(entries), inbox.c.done_at.is_(None))
+        .values(done_at=bindparam("at"))
+    )
+)
+_ENTRIES = PreparedForEach(
+    lambda entries: select(*_COLUMNS).where(inbox.c.entry.in_(entries), inbox.c.kind != "click")
+)
 
 
 def accept(
@@ -102,13 +113,8 @@ def accept(
     was said before, but with something else in between (it resolved, and fires again), is news.
     """
     offered = [_normalise(delivery) for delivery in deliveries]
-    last = {
-        (row.fingerprint, row.runbook, row.target): row.delivery
-        for row in transaction.connection.execute(
-            _SAID_LAST,
-            {"fingerprints": [_fingerprint(each) for each in offered], "since": at - duplicate_window},
-        )
-    }
+    said = _SAID_LAST.rows(transaction.tables, set(map(_fingerprint, offered)), since=at - duplicate_window)
+    last = {(fingerprint, runbook, target): delivery for fingerprint, runbook, target, delivery in said}
     taken: list[tuple[InboxEntry, Any]] = []
     for number, delivery in enumerate(offered):
         address = (_fingerprint(delivery), delivery.runbook, delivery.target)
@@ -129,7 +135,7 @@ def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, Any]]) ->
     transaction.look_up(each.event_id for each in received)  # one question for all of them
     records = [transaction.append(each) for each in received]
     rows = [_row_of(entry, alert, record) for (entry, alert), record in zip(taken, records, strict=True)]
-    transaction.connection.execute(_INSERT, rows)
+    _INSERT.run(transaction.tables, rows)
 
 
 def claim(transaction: Transaction, limit: int, *, at: datetime, hold: timedelta) -> list[InboxEntry]:
@@ -137,23 +143,20 @@ def claim(transaction: Transaction, limit: int, *, at: datetime, hold: timedelta
 
     They are the caller's for `hold`; what is not done by then is given to the next who asks.
     """
-    rows = transaction.connection.execute(_PENDING, {"at": at, "limit": limit}).mappings().all()
-    if rows:
-        claimed = {"entries": [row["entry"] for row in rows], "until": at + hold}
-        transaction.connection.execute(_CLAIM, claimed)
-    return [_read_row(row) for row in rows]
+    claimed = [_read_row(row) for row in _PENDING.rows(transaction.tables, at=at, limit=limit)]
+    _CLAIM.rows(transaction.tables, (entry.entry for entry in claimed), until=at + hold)
+    return claimed
 
 
 def done(transaction: Transaction, entries: Sequence[str], *, at: datetime) -> None:
     """Note that Temporal has accepted these entries.  They are not claimed again."""
-    transaction.connection.execute(_DONE, {"entries": list(entries), "at": at})
+    _DONE.rows(transaction.tables, entries, at=at)
 
 
 def entries(connection: Connection, ids: Iterable[str]) -> list[InboxEntry]:
     """Return the entries with these ids, in this order; ids that nobody knows are left out."""
     wanted = list(dict.fromkeys(recordable_text(each) for each in ids))
-    rows = connection.execute(_ENTRIES, {"entries": wanted}).mappings()
-    found = {row["entry"]: _read_row(row) for row in rows}
+    found = {entry.entry: entry for entry in map(_read_row, _ENTRIES.rows(connection, wanted))}
     return [found[each] for each in wanted if each in found]
 
 
@@ -221,9 +224,6 @@ def _row_of(entry: InboxEntry, alert: dict[str, Any] | None, record: Record) -> 
     }
 
 
-def _read_row(row: RowMapping) -> InboxEntry:
-    content = json.loads(row["body"])
-    return InboxEntry(
-        alert=None if content is None else Alert.model_validate(content),
-        **{name: row[name] for name in InboxEntry.model_fields if name != "alert"},
-    )
+def _read_row(row: tuple[Any, ...]) -> InboxEntry:
+    *plain, body = row
+    return InboxEntry(alert=json.loads(body), **dict(zip(_PLAIN, plain, strict=True)))

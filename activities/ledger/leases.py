@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from activities.ledger.prepared import Prepared, PreparedInsert
 from activities.ledger.schema import lease, remediation
 from activities.ledger.transaction import Transaction
 from runbooks.policy.admission import LeaseHolder
@@ -20,52 +21,62 @@ LEASE_SPAN = timedelta(hours=1)
 
 FREE = ""
 
+_of_target = lease.c.target == bindparam("of_target")
+_of_holder = lease.c.remediation == bindparam("holder")
+_mine = _of_holder & (lease.c.fencing == bindparam("number"))
+_GRANT = PreparedInsert(lease)
+_PASS_ON = Prepared(
+    update(lease)
+    .where(_of_target)
+    .values(remediation=bindparam("new_holder"), fencing=lease.c.fencing + 1, expires_at=bindparam("until"))
+    .returning(lease.c.fencing)
+)
+_RENEW = Prepared(update(lease).where(_mine).values(expires_at=bindparam("until")))
+_KEEP = Prepared(update(lease).where(_of_holder).values(expires_at=None))
+_RELEASE = Prepared(update(lease).where(_of_holder).values(remediation=FREE, expires_at=None))
+_HOLDS = Prepared(select(lease.c.target).where(_mine))
+_HOLDER = Prepared(
+    select(lease.c.remediation, remediation.c.runbook, lease.c.expires_at)
+    .join_from(lease, remediation, remediation.c.id == lease.c.remediation)
+    .where(_of_target)
+)
+
 
 def take_lease(transaction: Transaction, target: str, holder: str, *, at: datetime) -> int:
     """Give the target to `holder` and return its fencing number.  Whether that is allowed is admission's question."""
-    connection = transaction.connection
-    fencing = connection.execute(select(lease.c.fencing).where(lease.c.target == target)).scalar()
-    next_fencing = int(fencing or 0) + 1
-    row = {"remediation": holder, "fencing": next_fencing, "expires_at": at + LEASE_SPAN}
-    if fencing is None:
-        connection.execute(insert(lease), {"target": target, **row})
-    else:
-        connection.execute(update(lease).where(lease.c.target == target).values(**row))
-    return next_fencing
+    until = at + LEASE_SPAN
+    passed_on = _PASS_ON.first(transaction.tables, of_target=target, new_holder=holder, until=until)
+    if passed_on is not None:
+        return int(passed_on[0])
+    row = {"target": target, "remediation": holder, "fencing": 1, "expires_at": until}
+    _GRANT.run(transaction.tables, [row])
+    return 1
 
 
 def renew_lease(transaction: Transaction, holder: str, fencing: int, *, at: datetime) -> bool:
     """Lengthen the holder's lease from now on.  False: it is no longer its own."""
-    mine = (lease.c.remediation == holder) & (lease.c.fencing == fencing)
-    renewed = transaction.connection.execute(update(lease).where(mine).values(expires_at=at + LEASE_SPAN))
-    return renewed.rowcount == 1
+    return _RENEW.run(transaction.tables, holder=holder, number=fencing, until=at + LEASE_SPAN) == 1
 
 
 def holds_lease(connection: Connection, holder: str, fencing: int) -> bool:
     """Return whether nobody has taken the target since `holder` was given this number."""
-    mine = (lease.c.remediation == holder) & (lease.c.fencing == fencing)
-    return connection.execute(select(lease.c.target).where(mine)).first() is not None
+    return _HOLDS.first(connection, holder=holder, number=fencing) is not None
 
 
 def keep_lease(transaction: Transaction, holder: str) -> None:
     """Let the holder's lease last until a person gives it back: what it did to the target is not known."""
-    transaction.connection.execute(update(lease).where(lease.c.remediation == holder).values(expires_at=None))
+    _KEEP.run(transaction.tables, holder=holder)
 
 
 def release_lease(transaction: Transaction, holder: str) -> bool:
     """Give the holder's target back.  False: it held none."""
-    freed = update(lease).where(lease.c.remediation == holder).values(remediation=FREE, expires_at=None)
-    return transaction.connection.execute(freed).rowcount > 0
+    return _RELEASE.run(transaction.tables, holder=holder) > 0
 
 
 def holder_of(connection: Connection, target: str) -> LeaseHolder | None:
     """Return who holds the target, expired or not; None where nobody does."""
-    query = (
-        select(lease.c.remediation, remediation.c.runbook, lease.c.expires_at)
-        .join_from(lease, remediation, remediation.c.id == lease.c.remediation)
-        .where(lease.c.target == target)
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
+    found = _HOLDER.first(connection, of_target=target)
+    if found is None:
         return None
-    return LeaseHolder(remediation=row.remediation, runbook=row.runbook, until=row.expires_at)
+    holder, runbook, until = found
+    return LeaseHolder(remediation=holder, runbook=runbook, until=until)

@@ -8,13 +8,13 @@ from sqlalchemy import Connection, bindparam, select
 
 from activities.ledger import schema
 from activities.ledger.bodies import read_body
+from activities.ledger.prepared import Prepared
 from runbooks.model.record import SYSTEM, Record, RecordKind
 
 _record = schema.record.c
 
-# Prepared once: building a statement costs more than carrying it out.
-_SIZE = select(schema.head.c.n)
-_FIND = select(_record.body).where(_record.event_id == bindparam("event_id"))
+_SIZE = Prepared(select(schema.head.c.n))
+_FIND = Prepared(select(_record.body).where(_record.event_id == bindparam("event_id")))
 _STREAM = select(_record.body).where(_record.stream == bindparam("stream")).order_by(_record.stream_seq)
 _AFTER = (
     select(_record.body).where(_record.seq > bindparam("seq")).order_by(_record.seq).limit(bindparam("limit"))
@@ -30,13 +30,14 @@ _STREAMS_RECENT = (
 
 def size(connection: Connection) -> int:
     """Return the number of records in the ledger, which is the next one's `seq`."""
-    return int(connection.execute(_SIZE).scalar_one())
+    [(records,)] = _SIZE.rows(connection)
+    return int(records)
 
 
 def find(connection: Connection, event_id: str) -> Record | None:
     """Return the record of this event, or None."""
-    body = connection.execute(_FIND, {"event_id": event_id}).scalar()
-    return None if body is None else read_body(body)
+    found = _FIND.first(connection, event_id=event_id)
+    return None if found is None else read_body(found[0])
 
 
 def stream_of(connection: Connection, stream: str) -> list[Record]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from activities.ledger import freezes, inbox, records
 from activities.ledger.inbox import InboxEntry
@@ -28,6 +28,7 @@ from activities.ledger.leases import (
     renew_lease,
     take_lease,
 )
+from activities.ledger.prepared import Prepared, PreparedInsert
 from activities.ledger.schema import remediation as table
 from activities.ledger.transaction import Transaction
 from runbooks.errors import RefusedError
@@ -58,6 +59,26 @@ __all__ = [
 _ACTOR = "bot:worker"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: nobody misreads or mishears one
 _ID_LENGTH = 6
+
+_of_id = table.c.id == bindparam("remediation")
+_INSERT = PreparedInsert(table)
+_ROW = Prepared(select(table).where(_of_id))
+_ROW_OF_RUN = Prepared(
+    select(table).where(table.c.workflow_id == bindparam("workflow"), table.c.first_run == bindparam("run"))
+)
+_OPEN = Prepared(select(table).where(table.c.ended_at.is_(None)).order_by(table.c.opened_at, table.c.id))
+_LAST_ENDING = Prepared(
+    select(table.c.id, table.c.ending, table.c.ended_at)
+    .where(
+        table.c.runbook == bindparam("of_runbook"),
+        table.c.target == bindparam("of_target"),
+        table.c.admitted == 1,
+        table.c.ended_at.is_not(None),
+    )
+    .order_by(table.c.ended_at.desc())
+    .limit(1)
+)
+_END = Prepared(update(table).where(_of_id).values(ended_at=bindparam("at"), ending=bindparam("how")))
 
 
 class Admission(Value):
@@ -133,7 +154,7 @@ def admit(
 
     `frozen_by_file`: what the brake outside the database says, one sentence.
     """
-    known = _of_run(transaction.connection, call)
+    known = _of_run(transaction.tables, call)
     if known is not None:
         return _as_it_stands(transaction.connection, known)
     fresh = tuple(_not_taken_care_of(transaction, call.entries))
@@ -141,7 +162,7 @@ def admit(
         for entry in fresh:
             explain(transaction, entry, "resolved", "It had resolved before anything was begun.", at=at)
         return Admission(remediation="")
-    facts = _facts(transaction.connection, call.order.runbook, call.order.target, frozen_by_file)
+    facts = _facts(transaction.tables, call.order.runbook, call.order.target, frozen_by_file)
     withheld = objection(facts, runbook.limits, at)
     return _open(transaction, _Opening(call=call, runbook=runbook, entries=fresh, withheld=withheld, at=at))
 
@@ -213,25 +234,19 @@ def _facts(connection: Connection, runbook: str, target: str, frozen_by_file: st
 
 def _last_ending(connection: Connection, runbook: str, target: str) -> PastEnding | None:
     """Return how the last one ended that was admitted: to be withheld is not to have run."""
-    query = (
-        select(table.c.id, table.c.ending, table.c.ended_at)
-        .where(
-            table.c.runbook == runbook,
-            table.c.target == target,
-            table.c.admitted == 1,
-            table.c.ended_at.is_not(None),
-        )
-        .order_by(table.c.ended_at.desc())
-        .limit(1)
-    )
-    found = connection.execute(query).one_or_none()
-    return None if found is None else PastEnding(remediation=found.id, ending=found.ending, at=found.ended_at)
+    found = _LAST_ENDING.first(connection, of_runbook=runbook, of_target=target)
+    if found is None:
+        return None
+    remediation, ending, at = found
+    return PastEnding(remediation=remediation, ending=ending, at=at)
 
 
 def _open(transaction: Transaction, opening: _Opening) -> Admission:
     call, withheld, at = opening.call, opening.withheld, opening.at
-    remediation = _unused_id(transaction.connection, call)
-    transaction.connection.execute(insert(table), _row_of(remediation, opening))
+    remediation = next(
+        each for each in _ids(call) if _ROW.first(transaction.tables, remediation=each) is None
+    )
+    _INSERT.run(transaction.tables, [_row_of(remediation, opening)])
     fencing = 0
     if withheld is None:
         fencing = take_lease(transaction, call.order.target, remediation, at=at)
@@ -256,13 +271,6 @@ def _row_of(remediation: str, opening: _Opening) -> dict[str, Any]:
         "ended_at": None,
         "ending": "",
     }
-
-
-def _unused_id(connection: Connection, call: CallIn) -> str:
-    taken = select(table.c.id)
-    return next(
-        each for each in _ids(call) if connection.execute(taken.where(table.c.id == each)).first() is None
-    )
 
 
 def _ids(call: CallIn) -> Iterator[str]:
@@ -327,7 +335,7 @@ def join(transaction: Transaction, remediation: str, entries: Iterable[str], *, 
     Raises:
         RefusedError: there is no such remediation.
     """
-    ended = _known_row(transaction.connection, remediation).ended_at is not None
+    ended = _known_row(transaction.tables, remediation).ended_at is not None
     for entry in _not_taken_care_of(transaction, entries):
         if ended:
             sentence = f"It came in when {remediation} had just ended."
@@ -378,7 +386,7 @@ def explain(
 
 def _not_taken_care_of(transaction: Transaction, ids: Iterable[str]) -> Iterator[InboxEntry]:
     """Yield the entries, of those that the inbox knows, that neither joined nor were explained."""
-    found = inbox.entries(transaction.connection, ids)
+    found = inbox.entries(transaction.tables, ids)
     transaction.look_up(f"{how}/{entry.entry}" for entry in found for how in ("joined", "explained"))
     for entry in found:
         if not any(transaction.find(f"{how}/{entry.entry}") for how in ("joined", "explained")):
@@ -420,7 +428,7 @@ def close(transaction: Transaction, closing: Closing, *, at: datetime) -> Record
         RefusedError: there is no such remediation.
     """
     remediation = closing.remediation
-    found = _known_row(transaction.connection, remediation)
+    found = _known_row(transaction.tables, remediation)
     first = transaction.find(f"{remediation}/ending")
     if first is not None:
         return first
@@ -428,8 +436,7 @@ def close(transaction: Transaction, closing: Closing, *, at: datetime) -> Record
         keep_lease(transaction, remediation)
     else:
         release_lease(transaction, remediation)
-    ended = {"ended_at": at, "ending": closing.ending.value}
-    transaction.connection.execute(update(table).where(table.c.id == remediation).values(**ended))
+    _END.run(transaction.tables, remediation=remediation, at=at, how=closing.ending.value)
     count = transaction.length(remediation) + 1
     return transaction.append(_ending_entry(closing, target=found.target, count=count, at=at))
 
@@ -473,19 +480,17 @@ def _lease_lost(admission: Admission) -> Withheld:
 
 def row(connection: Connection, remediation: str) -> RemediationRow | None:
     """Return the remediation with this id, or None."""
-    found = connection.execute(select(table).where(table.c.id == remediation)).mappings().one_or_none()
+    found = _ROW.first(connection, remediation=remediation)
     return None if found is None else _read_row(found)
 
 
 def open_remediations(connection: Connection) -> list[RemediationRow]:
     """Return all that have not ended, the oldest first."""
-    query = select(table).where(table.c.ended_at.is_(None)).order_by(table.c.opened_at, table.c.id)
-    return [_read_row(found) for found in connection.execute(query).mappings()]
+    return [_read_row(found) for found in _OPEN.rows(connection)]
 
 
 def _of_run(connection: Connection, call: CallIn) -> RemediationRow | None:
-    query = select(table).where(table.c.workflow_id == call.workflow_id, table.c.first_run == call.first_run)
-    found = connection.execute(query).mappings().one_or_none()
+    found = _ROW_OF_RUN.first(connection, workflow=call.workflow_id, run=call.first_run)
     return None if found is None else _read_row(found)
 
 
@@ -500,10 +505,6 @@ def _unknown(remediation: str) -> RefusedError:
     return RefusedError("unknown_remediation", f"there is no remediation {remediation!r}")
 
 
-def _read_row(found: RowMapping) -> RemediationRow:
-    content: dict[str, Any] = {
-        **found,
-        "admitted": bool(found["admitted"]),
-        "ending": found["ending"] or None,
-    }
-    return RemediationRow.model_validate(content)
+def _read_row(found: tuple[Any, ...]) -> RemediationRow:
+    content = dict(zip(table.columns.keys(), found, strict=True))
+    return RemediationRow.model_validate({**content, "ending": content["ending"] or None})

@@ -10,26 +10,24 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from activities.ledger import schema
 from activities.ledger.bodies import read_body, recordable, recordable_text, write_body
 from activities.ledger.merkle import Frontier, leaf_hash
+from activities.ledger.prepared import Prepared, PreparedForEach, PreparedInsert
 from runbooks.model.record import Entry, Record
 
 Clock = Callable[[], datetime]
 
 _record = schema.record.c
-_READ_HEAD = select(schema.head.c.n, schema.head.c.frontier)
-_MOVE_HEAD = update(schema.head).values(n=bindparam("size"), frontier=bindparam("roots"))
-_INSERT = insert(schema.record)
-# RETURNING makes SQLAlchemy write one statement with many rows.  One row at a time, the writer
-# would let go of the interpreter's lock for each, and wait for a busy event loop to get it back.
-_INSERT_MANY = _INSERT.returning(_record.seq)
-_FIND = select(_record.event_id, _record.body)
-_FIND_ONE = _FIND.where(_record.event_id == bindparam("event_id"))
-_FIND_MANY = _FIND.where(_record.event_id.in_(bindparam("event_ids", expanding=True)))
-_LAST_OF_STREAM = (
+_READ_HEAD = Prepared(select(schema.head.c.n, schema.head.c.frontier))
+_MOVE_HEAD = Prepared(update(schema.head).values(n=bindparam("size"), frontier=bindparam("roots")))
+_INSERT = PreparedInsert(schema.record)
+_FIND = PreparedForEach(
+    lambda event_ids: select(_record.event_id, _record.body).where(_record.event_id.in_(event_ids))
+)
+_LAST_OF_STREAM = Prepared(
     select(_record.stream_seq, _record.leaf)
     .where(_record.stream == bindparam("stream"))
     .order_by(_record.stream_seq.desc())
@@ -83,7 +81,7 @@ class Transaction:
     def __init__(self, connection: Connection, tails: Tails, clock: Clock = _utc_now) -> None:
         self._connection = connection
         self._clock = clock
-        size, roots = connection.execute(_READ_HEAD).one()
+        [(size, roots)] = _READ_HEAD.rows(connection)
         self._frontier = Frontier.parse(size, roots)
         self._tails = tails
         self._known_tails = tails.at(size)
@@ -98,6 +96,11 @@ class Transaction:
         Ask for it anew after appending: a connection that was kept does not see the newest records.
         """
         self.flush()
+        return self._connection
+
+    @property
+    def tables(self) -> Connection:
+        """The database, for the tables beside the ledger: the newest records are not to be seen in it."""
         return self._connection
 
     @property
@@ -126,11 +129,7 @@ class Transaction:
         if not unknown:
             return
         self._seen.update(dict.fromkeys(unknown))
-        if len(unknown) == 1:  # half the work, and the usual case
-            found = self._connection.execute(_FIND_ONE, {"event_id": unknown[0]})
-        else:
-            found = self._connection.execute(_FIND_MANY, {"event_ids": unknown})
-        for event_id, body in found:
+        for event_id, body in _FIND.rows(self._connection, unknown):
             self._seen[event_id] = read_body(body)
 
     def append(self, entry: Entry) -> Record:
@@ -174,8 +173,8 @@ class Transaction:
     def _tail(self, stream: str) -> Tail:
         tail = self._moved_tails.get(stream) or self._known_tails.get(stream)
         if tail is None:
-            row = self._connection.execute(_LAST_OF_STREAM, {"stream": stream}).one_or_none()
-            tail = Tail(0, "") if row is None else Tail(row.stream_seq + 1, row.leaf.hex())
+            row = _LAST_OF_STREAM.first(self._connection, stream=stream)
+            tail = Tail(0, "") if row is None else Tail(row[0] + 1, row[1].hex())
             self._known_tails[stream] = tail
         return tail
 
@@ -184,11 +183,8 @@ class Transaction:
         if not self._staged:
             return
         staged, self._staged = self._staged, []
-        if len(staged) == 1:
-            self._connection.execute(_INSERT, staged[0])
-        else:
-            self._connection.execute(_INSERT_MANY, staged)
-        self._connection.execute(_MOVE_HEAD, {"size": self._frontier.size, "roots": self._frontier.encode()})
+        _INSERT.run(self._connection, staged)
+        _MOVE_HEAD.run(self._connection, size=self._frontier.size, roots=self._frontier.encode())
 
     def committed(self) -> bool:
         """Take note that the commit has succeeded.  Return whether there are new records."""

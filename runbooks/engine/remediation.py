@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from runbooks.model.action import Outcome, Receipt
     from runbooks.model.alert import AlertStatus, Arrival
     from runbooks.model.decision import SignedDecision
-    from runbooks.model.plan import Plan, PlannedAction
+    from runbooks.model.plan import Outline, OutlinedAction, Part
     from runbooks.model.remediation import CallIn, Closing, Ending, Examination, Order
     from runbooks.model.verdict import CheckResult, Verdict, worst
     from runbooks.policy.endings import (
@@ -80,6 +80,7 @@ class Remediation:
         self._gate: Gate | None = None
         self._deciding = asyncio.Lock()
         self._closing = False
+        self._closed: Closing | None = None  # the ending that is on record already
         self._resolved = False
 
     @workflow.run
@@ -96,10 +97,11 @@ class Remediation:
             found = await self._examine(order)  # more came in while the first were found to be nothing new
         self._remediation = found.remediation
         joining = asyncio.create_task(self._keep_joining())
-        closing = await self._remediate(found, order)
+        closing = await self._remediate(found)
         self._closing = True
         await joining
-        await _ask(CasePort.close, closing)
+        if closing != self._closed:
+            await _ask(CasePort.close, closing)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return closing
 
@@ -130,7 +132,7 @@ class Remediation:
         if objection is not None:
             raise ApplicationError(objection, type="DecisionRefused", non_retryable=True)
 
-    async def _remediate(self, found: Examination, order: Order) -> Closing:
+    async def _remediate(self, found: Examination) -> Closing:
         """Judge the examination, ask, look again, act, verify."""
         if (closing := self._ending_of_examination(found)) is not None:
             return closing
@@ -143,10 +145,10 @@ class Remediation:
             if (closing := await self._look_again(found, "after the gate")) is not None:
                 return closing
 
-        receipt = await self._act(found, order, plan)
+        receipt = await self._act(found, plan)
         if receipt is not None:
-            return await self._recover(found, order, plan, receipt)
-        return await self._verify(found, order, plan)
+            return await self._recover(found, plan, receipt)
+        return await self._verify(found, plan)
 
     # --- before acting ------------------------------------------------------------------------
 
@@ -197,20 +199,20 @@ class Remediation:
 
     # --- the gate -----------------------------------------------------------------------------
 
-    async def _ask_people(self, found: Examination, plan: Plan) -> Closing | None:
+    async def _ask_people(self, found: Examination, plan: Outline) -> Closing | None:
         terms = _certain(plan.gate)
         opens_at = workflow.now()
         gate = Gate(
             f"{self._remediation}/gate-1",
             terms=terms,
-            plan_digest=found.plan_digest,
+            plan_digest=plan.digest,
             requested_by=found.requested_by,
             expires_at=opens_at + terms.within,
         )
         request = GateRequest(
             remediation=self._remediation,
             gate=gate.id,
-            plan_digest=found.plan_digest,
+            plan_digest=plan.digest,
             terms=terms,
             opens_at=opens_at,
             expires_at=gate.expires_at,
@@ -262,54 +264,51 @@ class Remediation:
 
     # --- acting -------------------------------------------------------------------------------
 
-    async def _act(self, found: Examination, order: Order, plan: Plan) -> Receipt | None:
+    async def _act(self, found: Examination, plan: Outline) -> Receipt | None:
         """Carry out the plan's actions in order.  Return the first receipt that is not ok."""
         for action in plan.actions:
-            receipt = await self._carry_out(found, order, action, "do")
+            receipt = await self._carry_out(found, plan, action, Part.DO)
             if receipt.outcome is not Outcome.OK:
                 return receipt
         return None
 
-    async def _carry_out(self, found: Examination, order: Order, action: PlannedAction, part: str) -> Receipt:
+    async def _carry_out(
+        self, found: Examination, plan: Outline, action: OutlinedAction, part: Part
+    ) -> Receipt:
         """Make attempts at one action under one key until its outcome is known, or may not be asked again.
 
         Temporal tries an action once.  The loop stands here, so that each repetition is probed,
         recorded and counted, and can be stopped by a freeze.
         """
-        key = action_key(found.remediation, part, action.id, found.plan_digest)
+        key = action_key(found.remediation, part, action.id, plan.digest)
+        order = ActionOrder(
+            remediation=found.remediation,
+            plan_digest=plan.digest,
+            part=part,
+            step=action.id,
+            key=key,
+            attempt=1,
+            fencing=found.fencing,
+            decisions=self._gate.approvals if self._gate else (),
+        )
         patience_ends = workflow.now() + LEDGER_PATIENCE
-        attempt = 1
         while True:
-            receipt = await self._attempt(found, order, action, key, attempt)
+            receipt = await self._attempt(order, action)
             if receipt.reason == "ledger_unavailable" and workflow.now() < patience_ends:
                 await workflow.sleep(ATTEMPT_PAUSE)
                 continue
-            if not may_ask_again(action, receipt, attempt):
+            if not may_ask_again(action, receipt, order.attempt):
                 return receipt
-            attempt += 1
+            order = order.model_copy(update={"attempt": order.attempt + 1})
             await workflow.sleep(ATTEMPT_PAUSE)
 
-    async def _attempt(
-        self, found: Examination, order: Order, action: PlannedAction, key: str, attempt: int
-    ) -> Receipt:
-        commission = ActionOrder(
-            remediation=found.remediation,
-            runbook=order.runbook,
-            target=order.target,
-            plan_digest=found.plan_digest,
-            action=action,
-            key=key,
-            attempt=attempt,
-            fencing=found.fencing,
-            gate=self._gate.id if self._gate else "",
-            decisions=self._gate.approvals if self._gate else (),
-        )
+    async def _attempt(self, order: ActionOrder, action: OutlinedAction) -> Receipt:
         try:
             receipt: Receipt = await workflow.execute_activity(
                 action.uses,
-                commission,
+                order,
                 result_type=Receipt,
-                activity_id=f"{key}/{attempt}",
+                activity_id=f"{order.key}/{order.attempt}",
                 start_to_close_timeout=action.timeout + 2 * HEARTBEAT_TIMEOUT,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=_ONCE,
@@ -318,70 +317,71 @@ class Remediation:
         except ActivityError as error:
             # "Timed out" is not "did not happen": the next attempt finds out before it does anything.
             sentence = f"The worker was lost while it acted ({error.cause or error})."
-            return Receipt(
-                key=key, outcome=Outcome.UNKNOWN, sentence=sentence, reason="lost", attempt=attempt
-            )
+            lost = Receipt(key=order.key, outcome=Outcome.UNKNOWN, sentence=sentence, reason="lost")
+            return lost.model_copy(update={"attempt": order.attempt})
         return receipt
 
     # --- after acting -------------------------------------------------------------------------
 
-    async def _verify(self, found: Examination, order: Order, plan: Plan) -> Closing:
+    async def _verify(self, found: Examination, plan: Outline) -> Closing:
         results = await self._look_until_it_holds(plan)
         closing = ending_of_verification(self._remediation, results)
         if closing.ending is Ending.MITIGATED:
             return closing
-        if await self._undo(found, order, plan.actions):
+        if await self._undo(found, plan, plan.actions):
             closing = closing.model_copy(
                 update={
                     "ending": Ending.ROLLED_BACK,
                     "sentence": f"{closing.sentence} What was done is undone.",
                 }
             )
-        await self._otherwise(found, order, plan)
+        await self._otherwise(found, plan)
         return closing
 
-    async def _look_until_it_holds(self, plan: Plan) -> Sequence[CheckResult]:
+    async def _look_until_it_holds(self, plan: Outline) -> Sequence[CheckResult]:
         """Measure until every check passes or its time is over."""
         begun = workflow.now()
-        patience = max((check.within for check in plan.verify), default=timedelta())
-        pause = min((check.every for check in plan.verify), default=timedelta(seconds=1))
+        pause = plan.verify_every
         look = 0
         while True:
             look += 1
-            final = workflow.now() - begun + pause > patience
-            asked = Verification(remediation=self._remediation, checks=plan.verify, look=look, final=final)
-            results = (await _ask(CasePort.verify, asked)).results
-            if worst(results) is Verdict.PASSED or final:
-                return results
+            final = workflow.now() - begun + pause > plan.verify_within
+            asked = Verification(
+                remediation=self._remediation, plan_digest=plan.digest, look=look, final=final
+            )
+            measured = await _ask(CasePort.verify, asked)
+            self._closed = measured.closed
+            if worst(measured.results) is Verdict.PASSED or final:
+                return measured.results
             await workflow.sleep(pause)
 
-    async def _recover(self, found: Examination, order: Order, plan: Plan, receipt: Receipt) -> Closing:
+    async def _recover(self, found: Examination, plan: Outline, receipt: Receipt) -> Closing:
         """An action was not ok: undo what was done before it where that is safe, and tell people."""
-        done = _before(plan.actions, receipt, found)
+        done = _before(plan, receipt, found)
         failed = plan.actions[len(done)]
         closing = ending_of_receipt(self._remediation, receipt, failed.name)
-        if receipt.outcome in {Outcome.FAILED, Outcome.NOT_SENT} and await self._undo(found, order, done):
+        if receipt.outcome in {Outcome.FAILED, Outcome.NOT_SENT} and await self._undo(found, plan, done):
             closing = closing.model_copy(
                 update={"sentence": f"{closing.sentence} What was done before it is undone."}
             )
-        await self._otherwise(found, order, plan)
+        await self._otherwise(found, plan)
         return closing
 
-    async def _undo(self, found: Examination, order: Order, done: Sequence[PlannedAction]) -> bool:
+    async def _undo(self, found: Examination, plan: Outline, done: Sequence[OutlinedAction]) -> bool:
         """Take back what can be taken back, last first.  True: all of it is taken back."""
         complete = bool(done)
         for action in reversed(done):
             if action.undo is None:
                 complete = False
                 continue
-            receipt = await self._carry_out(found, order, action.undo, "undo")
+            receipt = await self._carry_out(found, plan, action.undo, Part.UNDO)
             complete = complete and receipt.outcome is Outcome.OK
         return complete
 
-    async def _otherwise(self, found: Examination, order: Order, plan: Plan) -> None:
+    async def _otherwise(self, found: Examination, plan: Outline) -> None:
         """Carry out what is to happen when it did not work.  One that fails does not stop the next."""
         for action in plan.otherwise:
-            await self._carry_out(found, order, action, "otherwise")
+            await self._carry_out(found, plan, action, Part.OTHERWISE)
 
     def _close_as(self, ending: Ending, reason: str, sentence: str) -> Closing:
         return Closing(remediation=self._remediation, ending=ending, reason=reason, sentence=sentence)
@@ -403,9 +403,7 @@ def _certain(value: T | None) -> T:
     return value
 
 
-def _before(
-    actions: Sequence[PlannedAction], receipt: Receipt, found: Examination
-) -> Sequence[PlannedAction]:
+def _before(plan: Outline, receipt: Receipt, found: Examination) -> Sequence[OutlinedAction]:
     """Return the actions that come before the one that `receipt` belongs to."""
-    keys = [action_key(found.remediation, "do", action.id, found.plan_digest) for action in actions]
-    return actions[: keys.index(receipt.key)]
+    keys = [action_key(found.remediation, Part.DO, action.id, plan.digest) for action in plan.actions]
+    return plan.actions[: keys.index(receipt.key)]

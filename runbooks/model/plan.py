@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
 from runbooks.model.action import ActionClass, Effect
@@ -42,6 +43,14 @@ class PlannedAction(Value):
     attempts: int
 
 
+class Part(StrEnum):
+    """The part of a plan in which an action stands."""
+
+    DO = "do"
+    UNDO = "undo"
+    OTHERWISE = "otherwise"
+
+
 class GateTerms(Value):
     """The gate, decided for this alert."""
 
@@ -71,3 +80,64 @@ class Plan(Value):
     def digest(self) -> str:
         """SHA-256 of the canonical form, hex."""
         return digest(self)
+
+    def action(self, part: Part, step: str) -> PlannedAction | None:
+        """Return the action of that part and step id, or None if the plan holds none."""
+        undos = [each.undo for each in self.actions if each.undo is not None]
+        actions = {Part.DO: self.actions, Part.UNDO: undos, Part.OTHERWISE: self.otherwise}[part]
+        return next((each for each in actions if each.id == step), None)
+
+    def outline(self) -> Outline:
+        """Return what the engine needs to know of it."""
+        return Outline(
+            digest=self.digest,
+            gate=self.gate,
+            actions=tuple(_outlined(each) for each in self.actions),
+            otherwise=tuple(_outlined(each) for each in self.otherwise),
+            verify_within=max((each.within for each in self.verify), default=timedelta()),
+            verify_every=min((each.every for each in self.verify), default=timedelta(seconds=1)),
+        )
+
+
+class OutlinedAction(Value):
+    """What the engine needs to know of an action to make attempts at it: no argument is in it."""
+
+    id: str
+    name: str
+    uses: str
+    kind: ActionClass
+    timeout: timedelta
+    attempts: int
+    undo: OutlinedAction | None = None
+
+
+class Outline(Value):
+    """What the engine needs to know of a plan.
+
+    The plan itself stays in the ledger, where the acting activity reads it.  So no argument enters
+    Temporal's history, and nobody who can write there can change one.
+
+    Attributes:
+        digest: of the plan.
+        verify_within: how long verification may take to hold.
+        verify_every: how long to wait between two looks.
+    """
+
+    digest: str
+    gate: GateTerms | None
+    actions: tuple[OutlinedAction, ...]
+    otherwise: tuple[OutlinedAction, ...] = ()
+    verify_within: timedelta
+    verify_every: timedelta
+
+
+def _outlined(action: PlannedAction) -> OutlinedAction:
+    return OutlinedAction(
+        id=action.id,
+        name=action.name,
+        uses=action.uses,
+        kind=action.kind,
+        timeout=action.timeout,
+        attempts=action.attempts,
+        undo=_outlined(action.undo) if action.undo else None,
+    )

@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 
 from runbooks.model.base import Value
-from runbooks.model.plan import Plan
+from runbooks.model.plan import Outline
 from runbooks.model.verdict import CheckResult
 
 
@@ -86,7 +86,8 @@ class Examination(Value):
             already handled by an earlier remediation and there is nothing to open.
         fencing: the lease's fencing number.
         withheld: set where admission refused, or the plan could not be rendered.
-        plan: set where everything passed.
+        checks: without what they measured: that stands in the ledger.
+        plan: the outline of the plan; set where everything passed.
         observe: say what would be done, and end there.
         requested_by: the person who asked for it, who may therefore not approve it; empty for alerts.
     """
@@ -95,8 +96,7 @@ class Examination(Value):
     fencing: int = 0
     withheld: Withheld | None = None
     checks: tuple[CheckResult, ...] = ()
-    plan: Plan | None = None
-    plan_digest: str = ""
+    plan: Outline | None = None
     observe: bool = False
     requested_by: str = ""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from runbooks.model.action import ActionClass, Outcome, Receipt
 from runbooks.model.base import canonical
-from runbooks.model.plan import PlannedAction
+from runbooks.model.plan import OutlinedAction, Part
 from runbooks.model.remediation import Closing, Ending
 from runbooks.model.verdict import CheckResult, Verdict, worst
 
@@ -15,17 +15,13 @@ REPEATABLE = frozenset({ActionClass.IDEMPOTENT, ActionClass.KEYED, ActionClass.P
 """The classes after whose unknown outcome the engine may ask again under the same key."""
 
 
-def action_key(remediation: str, part: str, step: str, plan_digest: str) -> str:
-    """Return the key of one action: the same for every attempt, across crash and reset.
-
-    Args:
-        part: `do`, `undo` or `otherwise`.
-    """
-    identity = [remediation, part, step, plan_digest]
+def action_key(remediation: str, part: Part, step: str, plan_digest: str) -> str:
+    """Return the key of one action: the same for every attempt, across crash and reset."""
+    identity = [remediation, part.value, step, plan_digest]
     return hashlib.sha256(canonical(identity)).hexdigest()[:40]
 
 
-def may_ask_again(action: PlannedAction, receipt: Receipt, attempt: int) -> bool:
+def may_ask_again(action: OutlinedAction, receipt: Receipt, attempt: int) -> bool:
     """Return whether the engine may ask for `action` once more, under the same key.
 
     After a lost worker one more call than there are attempts is made, whatever the class: it only

@@ -14,7 +14,7 @@ from temporalio import activity
 
 from runbooks.model.base import Value
 from runbooks.model.decision import SignedDecision
-from runbooks.model.plan import GateTerms, PlannedAction, PlannedCheck
+from runbooks.model.plan import GateTerms, Part
 from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
 from runbooks.model.verdict import CheckResult
 
@@ -67,7 +67,7 @@ class Judgement(Value):
 
 
 class Verification(Value):
-    """One look at whether it helped.
+    """One look at whether it helped, by the checks of the plan on record.
 
     Attributes:
         look: 1 for the first.
@@ -75,35 +75,37 @@ class Verification(Value):
     """
 
     remediation: str
-    checks: tuple[PlannedCheck, ...]
+    plan_digest: str
     look: int
     final: bool
 
 
 class Measurements(Value):
-    """What one look measured, in the order of the checks."""
+    """What one look measured, in the order of the checks.
+
+    Attributes:
+        closed: set where everything passed: the ending, which is on record already.
+    """
 
     results: tuple[CheckResult, ...]
+    closed: Closing | None = None
 
 
 class ActionOrder(Value):
-    """What an acting activity gets.
+    """What an acting activity gets: the name of a step, whose arguments stand in the plan on record.
 
     Attributes:
         key: the same for every attempt, across crash and reset.
-        gate: the gate whose decisions allow it; empty where standing orders do.
         decisions: the approvals, as the listeners signed them.
     """
 
     remediation: str
-    runbook: str
-    target: str
     plan_digest: str
-    action: PlannedAction
+    part: Part
+    step: str
     key: str
     attempt: int
     fencing: int
-    gate: str = ""
     decisions: tuple[SignedDecision, ...] = ()
 
 
@@ -143,7 +145,10 @@ class CasePort(ABC):
     @activity.defn(name="verify")
     @abstractmethod
     async def verify(self, verification: Verification) -> Measurements:
-        """Measure whether it helped.  The first and the deciding look are on record."""
+        """Measure whether it helped; where it did, close the case in the same transaction.
+
+        The first and the deciding look are on record.
+        """
 
     @activity.defn(name="close")
     @abstractmethod

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -303,8 +303,8 @@ class Installation:
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return str(answer.stdout)
 
-    @contextlib.asynccontextmanager
-    async def ledger_locked(self) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def ledger_locked(self) -> Iterator[None]:
         """Keep the ledger from being written: another process holds SQLite's write lock."""
         lock = subprocess.Popen(
             [sys.executable, "-c", _HOLD_THE_LOCK, str(self.folder / "data" / "ledger.db")],
@@ -312,7 +312,7 @@ class Installation:
         )  # fmt: skip
         with lock:
             assert lock.stdout is not None
-            assert await asyncio.to_thread(lock.stdout.readline) == b"held\n"
+            assert lock.stdout.readline() == b"held\n"
             try:
                 yield
             finally:

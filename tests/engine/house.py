@@ -15,6 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from bot.sandbox import workflow_runner
+from bot.temporal_client import DATA_CONVERTER
 from runbooks.engine.remediation import TASK_QUEUE, Remediation
 from runbooks.model.action import ActionClass, Effect, Outcome, Receipt
 from runbooks.model.alert import AlertStatus, Arrival
@@ -22,6 +23,7 @@ from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.plan import GateTerms, Plan, PlannedAction, PlannedCheck
 from runbooks.model.remediation import CallIn, Closing, Examination, Order, Withheld
 from runbooks.model.verdict import CheckResult, Verdict
+from runbooks.policy.endings import ending_of_verification
 from runbooks.ports.case import (
     ActionOrder,
     CasePort,
@@ -104,8 +106,8 @@ class FakeCase(CasePort):
         if self.nothing_new:
             return Examination(remediation="")
         return Examination(
-            remediation=REMEDIATION, fencing=1, withheld=self.withheld, checks=tuple(self.before), plan=self.plan,
-            plan_digest=self.plan.digest, observe=self.observe, requested_by=self.requested_by,
+            remediation=REMEDIATION, fencing=1, withheld=self.withheld, checks=tuple(self.before),
+            plan=self.plan.outline(), observe=self.observe, requested_by=self.requested_by,
         )  # fmt: skip
 
     @activity.defn(name="examine_again")
@@ -135,7 +137,11 @@ class FakeCase(CasePort):
     async def verify(self, verification: Verification) -> Measurements:
         self.looks.append(verification)
         verdict = self.verifications.pop(0) if self.verifications else Verdict.PASSED
-        return Measurements(results=(check_result(verdict, "It is healthy"),))
+        results = (check_result(verdict, "It is healthy"),)
+        if verdict is not Verdict.PASSED:
+            return Measurements(results=results)
+        self.closed.append(ending_of_verification(verification.remediation, results))
+        return Measurements(results=results, closed=self.closed[-1])
 
     @activity.defn(name="close")
     async def close(self, closing: Closing) -> None:
@@ -151,12 +157,12 @@ class FakeActions:
 
     @property
     def done(self) -> list[str]:
-        return [order.action.id for order in self.orders]
+        return [order.step for order in self.orders]
 
     @activity.defn(name="test.act")
     async def act(self, order: ActionOrder) -> Receipt:
         self.orders.append(order)
-        laid_out = self.receipts.get(order.action.id) or [Outcome.OK]
+        laid_out = self.receipts.get(order.step) or [Outcome.OK]
         said = laid_out.pop(0)
         if said == "dies":
             raise ApplicationError("the worker is gone")
@@ -218,10 +224,8 @@ def answer(
 
 @contextlib.asynccontextmanager
 async def test_server(path: str) -> AsyncIterator[WorkflowEnvironment]:
-    from temporalio.contrib.pydantic import pydantic_data_converter
-
     environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=path, data_converter=pydantic_data_converter
+        test_server_existing_path=path, data_converter=DATA_CONVERTER
     )
     async with environment:
         yield environment

@@ -11,6 +11,7 @@ from runbooks.engine.remediation import Remediation
 from runbooks.model.action import ActionClass, Outcome
 from runbooks.model.alert import AlertStatus
 from runbooks.model.decision import Answer, Principal
+from runbooks.model.plan import Part
 from runbooks.model.remediation import Ending, Withheld
 from runbooks.model.verdict import Verdict
 from runbooks.policy.endings import action_key
@@ -47,7 +48,7 @@ async def test_gives_every_attempt_at_an_action_the_same_key(env):
     assert closing.ending is Ending.MITIGATED
     assert [order.attempt for order in house.actions.orders] == [1, 2, 3]
     assert {order.key for order in house.actions.orders} == {
-        action_key("R-7F3K2Q", "do", "restart", house.case.plan.digest)
+        action_key("R-7F3K2Q", Part.DO, "restart", house.case.plan.digest)
     }
 
 

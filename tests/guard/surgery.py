@@ -18,12 +18,13 @@ from activities.ledger import inbox, records, versions
 from activities.ledger.inbox import Delivery
 from activities.ledger.store import Ledger
 from activities.performing import Performer
+from activities.plans import Plans
 from activities.signatures import TrustedKeys
 from bot.keys import ListenerKey
 from runbooks.model.action import ActionClass, ActionResult, Effect, Receipt
 from runbooks.model.alert import Alert, AlertStatus
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
-from runbooks.model.plan import PlannedAction
+from runbooks.model.plan import Outline, Part
 from runbooks.model.record import Record, RecordKind
 from runbooks.model.remediation import CallIn, Examination, Order
 from runbooks.policy.endings import action_key
@@ -107,10 +108,6 @@ class World:
         )
 
 
-# `action` reads the annotations of functions, which are names of this module.
-perform_annotations = (Word, Scene, ActionResult)
-
-
 class Surgery:
     """Everything around one action."""
 
@@ -122,8 +119,9 @@ class Surgery:
         self.performer = Performer(self.world.registry(), Connections())
         trusted = TrustedKeys.from_texts([], [self.key.public_text])
         self.freeze_file = folder / "FREEZE"
-        self.case = LedgerCase(self.ledger, self.performer, trusted, freeze_file=self.freeze_file)
-        self.guard = Guard(self.ledger, self.performer, trusted, freeze_file=self.freeze_file)
+        self.plans = Plans(self.ledger)
+        self.case = LedgerCase(self.ledger, self.performer, trusted, self.plans, freeze_file=self.freeze_file)
+        self.guard = Guard(self.ledger, self.performer, trusted, self.plans, freeze_file=self.freeze_file)
         self.found = Examination(remediation="")
 
     async def receive(
@@ -167,30 +165,38 @@ class Surgery:
         self.found = await self.case.examine(call)
         return self.found
 
-    def planned(self, part: str = "do") -> PlannedAction:
+    @property
+    def outline(self) -> Outline:
         assert self.found.plan is not None
-        return {"do": self.found.plan.actions, "otherwise": self.found.plan.otherwise}[part][0]
+        return self.found.plan
 
-    def order(self, part: str = "do", **changes: Any) -> ActionOrder:
-        planned = self.planned(part)
+    def order(self, part: Part = Part.DO, **changes: Any) -> ActionOrder:
+        step = (self.outline.actions if part is Part.DO else self.outline.otherwise)[0]
         order = ActionOrder(
-            remediation=self.found.remediation, runbook="heal", target="web", plan_digest=self.found.plan_digest,
-            action=planned, key=action_key(self.found.remediation, part, planned.id, self.found.plan_digest), attempt=1,
+            remediation=self.found.remediation, plan_digest=self.outline.digest, part=part, step=step.id,
+            key=action_key(self.found.remediation, part, step.id, self.outline.digest), attempt=1,
             fencing=self.found.fencing,
         )  # fmt: skip
         return order.model_copy(update=changes)
 
-    async def attend(self, order: ActionOrder) -> Receipt:
-        each = self.performer.registry[order.action.uses]
-        return await self.guard.attend(order, lambda: self.performer.perform(each, order))
+    async def attend(self, order: ActionOrder, uses: str = "") -> Receipt:
+        """Let the guard attend to `order`, called as the activity that its step names."""
+        steps = {step.id: step.uses for step in (*self.outline.actions, *self.outline.otherwise)}
+        name = uses or steps.get(order.step, "test.keyed")
+
+        async def act() -> ActionResult:
+            planned = await self.plans.action(order, name)
+            scene = self.performer.scene(order, "web", datetime.now(UTC))
+            return await self.performer.perform(self.performer.registry[name], planned, scene)
+
+        return await self.guard.attend(order, name, act)
 
     async def ask(self) -> GateRequest:
-        assert self.found.plan is not None
-        assert self.found.plan.gate is not None
+        assert self.outline.gate is not None
         now = datetime.now(UTC)
         request = GateRequest(
             remediation=self.found.remediation, gate=f"{self.found.remediation}/gate-1",
-            plan_digest=self.found.plan_digest, terms=self.found.plan.gate, opens_at=now,
+            plan_digest=self.outline.digest, terms=self.outline.gate, opens_at=now,
             expires_at=now + timedelta(minutes=15),
         )  # fmt: skip
         await self.case.open_gate(request)

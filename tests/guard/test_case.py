@@ -16,7 +16,9 @@ async def test_admits_measures_and_plans(surgery):
 
     assert found.remediation.startswith("R-")
     assert [check.verdict for check in found.checks] == [Verdict.PASSED]
-    assert found.plan.actions[0].arguments == {"word": "it"}
+    assert (await surgery.plans.get(found.remediation, found.plan.digest)).actions[0].arguments == {
+        "word": "it"
+    }
     assert await surgery.kinds() == ["admission", "alert.joined", "check", "plan"]
 
 
@@ -29,7 +31,7 @@ async def test_the_same_run_is_the_same_remediation(surgery):
 
     again = await surgery.case.examine(call)
 
-    assert (again.remediation, again.plan_digest) == (first.remediation, first.plan_digest)
+    assert (again.remediation, again.plan) == (first.remediation, first.plan)
     assert len(await surgery.records(RecordKind.ADMISSION)) == 1
 
 
@@ -104,13 +106,14 @@ async def test_records_the_first_and_the_deciding_look(surgery):
     surgery.world.value = -1
     for look in (1, 2, 3):
         await surgery.case.verify(
-            Verification(remediation=found.remediation, checks=found.plan.verify, look=look, final=False)
+            Verification(remediation=found.remediation, plan_digest=found.plan.digest, look=look, final=False)
         )
     surgery.world.value = 1
     await surgery.case.verify(
-        Verification(remediation=found.remediation, checks=found.plan.verify, look=4, final=False)
+        Verification(remediation=found.remediation, plan_digest=found.plan.digest, look=4, final=False)
     )
 
+    assert (await surgery.kinds())[-1] == "ending"
     looks = [r.data["look"] for r in await surgery.records(RecordKind.CHECK) if r.data["round"] == "verify"]
     assert looks == [1, 4]
 

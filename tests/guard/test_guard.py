@@ -13,6 +13,7 @@ from activities.ledger import freezes, records
 from runbooks.errors import FailedError, NotSentError, UnknownOutcomeError
 from runbooks.model.action import Outcome
 from runbooks.model.decision import Answer, Principal
+from runbooks.model.plan import Part
 from runbooks.model.record import SYSTEM, RecordKind
 from runbooks.model.remediation import Closing, Ending
 
@@ -61,25 +62,35 @@ async def test_says_what_is_known_of_an_attempt_that_raised(surgery, error, outc
     assert (await surgery.records())[-1].outcome == str(outcome)
 
 
-async def test_refuses_an_action_that_is_not_in_the_plan(surgery):
-    """One changed argument is another action."""
+@pytest.mark.parametrize(
+    ("changes", "uses"),
+    [
+        ({"step": "something_else"}, ""),
+        ({"part": Part.UNDO}, ""),
+        ({"plan_digest": "0" * 64}, ""),
+        ({"remediation": "R-000000"}, ""),
+        ({}, "test.opaque"),
+    ],
+)
+async def test_refuses_what_the_plan_on_record_does_not_hold(surgery, changes, uses):
+    """An order names a step of a plan on record; it cannot bring arguments, or another action, of its own."""
     await surgery.examine()
-    altered = surgery.planned().model_copy(update={"arguments": {"word": "something else"}})
 
-    receipt = await surgery.attend(surgery.order(action=altered))
+    receipt = await surgery.attend(surgery.order(**changes), uses)
 
     assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, "not_planned")
     assert surgery.world.calls == []
-    assert (await surgery.kinds())[-1] == "action.refused"
+    stream = changes.get("remediation", surgery.found.remediation)
+    found = await surgery.ledger.read(lambda c: records.stream_of(c, stream))
+    assert found[-1].kind is RecordKind.ACTION_REFUSED
 
 
-@pytest.mark.parametrize("change", [{"plan_digest": "0" * 64}, {"target": "db"}, {"runbook": "other"}])
-async def test_refuses_an_order_that_does_not_fit_the_plan_on_record(surgery, change):
-    """Digest, target and runbook are those of the plan that was recorded."""
-    await surgery.examine()
+async def test_acts_on_the_plan_on_record_after_a_restart(surgery):
+    """A worker that did not make the plan reads it from the ledger, decimals and all."""
+    await surgery.examine(labels={"word": "0.5"})
+    surgery.plans._known.clear()
 
-    assert (await surgery.attend(surgery.order(**change))).reason == "not_planned"
-    assert surgery.world.calls == []
+    assert (await surgery.attend(surgery.order())).sentence == "mended 0.5"
 
 
 async def test_refuses_without_the_lease(surgery):
@@ -122,7 +133,7 @@ async def test_people_are_told_even_while_frozen(surgery):
     await surgery.examine()
     surgery.freeze_file.touch()
 
-    assert (await surgery.attend(surgery.order("otherwise"))).outcome is Outcome.OK
+    assert (await surgery.attend(surgery.order(Part.OTHERWISE))).outcome is Outcome.OK
 
 
 async def test_does_nothing_without_a_ledger(surgery):
@@ -242,8 +253,8 @@ class TestAfterALostAttempt:
         """Make one attempt whose worker dies after the intent: nothing after it gets recorded."""
         await surgery.examine(uses=uses)
         order = surgery.order()
-        each = surgery.performer.registry[uses]
-        commission = await surgery.guard._commission(order, each)
+        assignment = await surgery.guard._assign(order, uses)
+        commission = await surgery.guard._commission(assignment)
         assert commission.receipt is None
 
     async def test_a_keyed_action_is_repeated_under_the_same_key(self, surgery):
@@ -316,7 +327,7 @@ class TestAfterALostAttempt:
         """The call after the last attempt finds out what became of it, and does nothing."""
         await self.lose(surgery, "test.keyed")
 
-        receipt = await surgery.attend(surgery.order(attempt=surgery.planned().attempts + 1))
+        receipt = await surgery.attend(surgery.order(attempt=surgery.outline.actions[0].attempts + 1))
 
         assert (receipt.outcome, receipt.reason) == (Outcome.UNKNOWN, "needs_person")
         assert surgery.world.calls == []
