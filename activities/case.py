@@ -15,7 +15,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.freeze_file import frozen_by_file
-from activities.ledger import approvals, inbox, remediations, versions
+from activities.ledger import approvals, inbox, records, remediations, versions
 from activities.ledger.store import Ledger, Transaction
 from activities.performing import Performer
 from activities.plans import Plans, data_of, event_of
@@ -26,7 +26,7 @@ from runbooks.language.facts import Facts
 from runbooks.language.rendering import render_checks, render_plan
 from runbooks.model.decision import SignedDecision
 from runbooks.model.plan import Plan, PlannedCheck
-from runbooks.model.record import Entry, RecordKind
+from runbooks.model.record import Entry, Record, RecordKind
 from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
 from runbooks.model.runbook import Autonomy, Runbook
 from runbooks.model.verdict import CheckResult, Verdict, worst
@@ -175,8 +175,11 @@ class LedgerCase(CasePort):
         entries = _check_entries(remediation, facts.target, "verify", checks, results, look=verification.look)
         if worst(results) is Verdict.PASSED:
             closing = ending_of_verification(remediation, results)
-            await self._ledger.write(lambda t: _record_and_close(t, entries, closing))
-            return Measurements(results=_told(results), closed=closing)
+            closed = await self._ledger.write(lambda t: _record_and_close(t, entries, closing))
+            return Measurements(results=_told(results), closed=closed)
+        ended = await self._ledger.read(lambda c: records.find(c, f"{remediation}/ending"))
+        if ended is not None:  # this look was taken before, and its answer was lost
+            return Measurements(results=_told(results), closed=_closing_of(ended))
         if verification.look == 1 or verification.final:
             await self._ledger.append(*entries)
         return Measurements(results=_told(results))
@@ -257,10 +260,19 @@ def _facts_of(admission: remediations.Admission) -> Facts:
     return Facts(labels=alert.labels, annotations=alert.annotations, target=admission.target)
 
 
-def _record_and_close(transaction: Transaction, entries: Sequence[Entry], closing: Closing) -> None:
-    for entry in entries:
-        transaction.append(entry)
-    remediations.close(transaction, closing, at=transaction.now)
+def _record_and_close(transaction: Transaction, entries: Sequence[Entry], closing: Closing) -> Closing:
+    """Record the look and the ending, and return the ending on record: the first one stands."""
+    ended = transaction.find(f"{closing.remediation}/ending")
+    if ended is None:
+        for entry in entries:
+            transaction.append(entry)
+        ended = remediations.close(transaction, closing, at=transaction.now)
+    return _closing_of(ended)
+
+
+def _closing_of(record: Record) -> Closing:
+    said = {name: record.data[name] for name in ("ending", "reason", "sentence")}
+    return Closing(remediation=record.stream, **said)
 
 
 def _unknown_runbook(digest: str) -> Withheld:

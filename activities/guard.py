@@ -248,9 +248,11 @@ class Guard(Interceptor):
             receipt = assignment.receipt(Outcome.UNKNOWN, f"No answer within {seconds:g} s.", "timeout")
         except asyncio.CancelledError:
             receipt = assignment.receipt(Outcome.UNKNOWN, "It was cancelled while it acted.", "cancelled")
+        except EffectError as error:
+            receipt = assignment.receipt(Outcome.UNKNOWN, str(error), error.code)
         except Exception as error:  # noqa: BLE001 - whatever was raised, it may have happened
-            reason = error.code if isinstance(error, EffectError) else "error"
-            receipt = assignment.receipt(Outcome.UNKNOWN, f"{type(error).__name__}: {error}", reason)
+            sentence = f"{type(error).__name__}: {error}"  # nobody wrote it for people: the class helps
+            receipt = assignment.receipt(Outcome.UNKNOWN, sentence, "error")
         took = round((time.monotonic() - begun) * 1000)
         return receipt.model_copy(update={"took_ms": took})
 

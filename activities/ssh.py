@@ -23,15 +23,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import asyncssh
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from activities.actions import Action, Scene, action
 from activities.connections import HostConnection, SecretMissingError, reveal
+from activities.lazily import lazily
 from runbooks.errors import FailedError, NotSentError, UnknownOutcomeError
 from runbooks.model.action import ActionClass, ActionResult, Argument, Effect
+
+if TYPE_CHECKING:
+    import asyncssh
+else:
+    asyncssh = lazily("asyncssh")
 
 _WRAPPER = files("activities").joinpath("ssh_wrapper.sh").read_text(encoding="utf-8")
 _COMMAND = f"exec sh -c {shlex.quote(_WRAPPER)} paramedic"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from enum import Flag, auto
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,6 +19,8 @@ from activities.actions import Registry
 from activities.case import LedgerCase
 from activities.freeze_file import FILE_NAME
 from activities.guard import Guard
+from activities.lazily import lazily
+from activities.ledger.migrations import migrate_apart
 from activities.ledger.store import Ledger
 from activities.performing import Performer
 from activities.plans import Plans
@@ -38,11 +41,15 @@ from bot.only_one import only_one
 from bot.operations import Operations
 from bot.running import until_signal
 from bot.settings import Settings
-from bot.slack.conversation import Conversation, Voices
 from bot.temporal_client import connect, connect_patiently
 from bot.temporal_server import TemporalServer
 from bot.worker import build_worker
 from runbooks.errors import LedgerError, ParamedicError
+
+if TYPE_CHECKING:
+    from bot.slack import conversation as slack
+else:
+    slack = lazily("bot.slack.conversation")
 
 SWITCH_INTERVAL = 0.0005  # seconds; Python's own 0.005 let appends wait for seconds under a storm
 SETTLE_EVERY = 5.0  # seconds between two looks at the freeze file
@@ -84,6 +91,7 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         for name in _names(parts):
             stack.enter_context(only_one(settings.data, name))
         running = await stack.enter_async_context(until_signal())
+        await asyncio.to_thread(migrate_apart, settings.ledger)
         ledger = Ledger.open(settings.ledger)
         stack.callback(ledger.close)
         stack.push_async_callback(running.cancel)  # before the ledger closes under those who follow it
@@ -108,7 +116,7 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         embedded = settings.temporal_address is None
         client = await connect(settings, address, lazy=not embedded)
 
-        voices = Voices(settings, ledger, connections.groups) if settings.slack == "on" else None
+        voices = slack.Voices(settings, ledger, connections.groups) if settings.slack == "on" else None
         key = ListenerKey.load_or_create(settings.data / "keys")
         trusted = TrustedKeys.from_texts([], [key.public_text, *settings.decision_keys])
 
@@ -140,7 +148,7 @@ async def run_process(settings: Settings, parts: Parts) -> None:
             operations = Operations(ledger, intake, freeze_file=freeze_file)
             running.add("brake", _settle(operations.brake))
             if voices is not None:
-                conversation = Conversation(voices, ledger, operations, key, client)
+                conversation = slack.Conversation(voices, ledger, operations, key, client)
                 stack.push_async_callback(conversation.stop)
                 await conversation.start(running)
 

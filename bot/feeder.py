@@ -32,7 +32,7 @@ from activities.ledger.store import Ledger, Transaction
 from runbooks.engine.remediation import TASK_QUEUE
 from runbooks.errors import LedgerError
 from runbooks.model.alert import AlertStatus, Arrival
-from runbooks.model.remediation import Order, workflow_id
+from runbooks.model.remediation import Order, Turn, workflow_id
 
 CALL_DEADLINE = 10.0  # seconds for one call to Temporal; the client's own limit is for each attempt
 FIRST_PAUSE = 0.1  # seconds after the first failure; doubled after each further one
@@ -208,7 +208,7 @@ class Feeder:
         try:
             await self._client.start_workflow(
                 "Remediation",
-                args=[order, arrival],
+                Turn(order=order, arrivals=(arrival,)),
                 id=name,
                 task_queue=TASK_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -21,8 +21,9 @@ _QUIET = (
 )
 
 
-def configure_logs(form: Literal["json", "text"]) -> None:
-    """Send all logs to stderr.  Libraries are heard from warnings on: some log whole bodies below that."""
+def configure_logs(form: Literal["json", "text"], output: TextIO | None = None) -> None:
+    """Send all logs to `output`, which is stderr where none is given.  Libraries are heard from warnings on: some log whole bodies below that."""
+    output = output or sys.stderr
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -30,14 +31,14 @@ def configure_logs(form: Literal["json", "text"]) -> None:
     ]
     renderer: Any = structlog.processors.JSONRenderer()
     if form == "text":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(colors=output.isatty())
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

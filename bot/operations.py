@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from activities.ledger import inbox, records, remediations
+from activities.ledger import inbox, leases, records, remediations
 from activities.ledger.inbox import Delivery
+from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
 from bot.brake import Brake
 from bot.catalog import aim
@@ -85,11 +86,16 @@ class GateLine(Value):
 
 
 class Status(Value):
-    """What is going on."""
+    """What is going on.
+
+    Attributes:
+        kept: targets that a person must look at and give back, because an outcome is unknown.
+    """
 
     frozen: tuple[Freeze, ...]
     running: tuple[StatusLine, ...]
     gates: tuple[GateLine, ...]
+    kept: tuple[KeptTarget, ...] = ()
 
 
 class Operations:
@@ -175,7 +181,7 @@ class Operations:
         raise RequestError(f"there is no runbook {name!r}; {known if catalog.runbooks else 'there are none'}")
 
     async def status(self) -> Status:
-        """Return what is frozen, what is running and which gates wait.
+        """Return what is frozen, what is running, which gates wait and which targets are kept.
 
         Raises:
             LedgerError: it cannot be read.
@@ -184,6 +190,7 @@ class Operations:
         opened = await self._ledger.read(
             lambda c: [(row, records.stream_of(c, row.id)) for row in remediations.open_remediations(c)]
         )
+        kept = await self._ledger.read(leases.kept_targets)
         running, gates = [], []
         for row, stream in opened:
             story = _story(stream)
@@ -193,7 +200,7 @@ class Operations:
             if story and story.gate and not story.gate.outcome:
                 approvers, expires_at = story.gate.approvers, story.gate.expires_at
                 gates.append(GateLine(**place, approvers=approvers, expires_at=expires_at))
-        return Status(frozen=frozen, running=tuple(running), gates=tuple(gates))
+        return Status(frozen=frozen, running=tuple(running), gates=tuple(gates), kept=tuple(kept))
 
     async def freeze(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
         """Pull the brake.  Return whether that is on record already; see `Brake.freeze`."""
@@ -202,6 +209,16 @@ class Operations:
     async def thaw(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
         """Release the brake.  Return whether it was pulled; see `Brake.thaw`."""
         return await self.brake.thaw(scope, reason, actor=actor, source=source)
+
+    async def release(self, target: str, reason: str, *, actor: str, source: str) -> KeptTarget | None:
+        """Give back a target that is kept because of an unknown outcome.  Return it; None: it was not kept.
+
+        Raises:
+            LedgerError: it could not be recorded; the target stays as it was.
+        """
+        return await self._ledger.write(
+            lambda t: leases.give_back(t, target, actor=actor, source=source, reason=reason)
+        )
 
 
 def _story(stream: Sequence[Record]) -> Story | None:

@@ -7,7 +7,7 @@ not to act stand in it like all others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.timeline_rows import SHORT_DIGEST, Row, Told, as_alert, as_arguments, as_time, person, row
@@ -136,7 +136,7 @@ def timeline(records: Sequence[Record]) -> Timeline:
     """
     story = read_story(records)
     judged = {record.data["decision"]["id"] for record in records if record.kind is RecordKind.DECISION}
-    told = [record for record in records if not _is_told_elsewhere(record, judged, story.entries)]
+    told = [record for record in records if not is_told_elsewhere(record, judged, story.entries)]
     return Timeline(
         story=story,
         rows=tuple(row(record, records[0].at) for record in told),
@@ -145,8 +145,8 @@ def timeline(records: Sequence[Record]) -> Timeline:
     )
 
 
-def _is_told_elsewhere(record: Record, judged: set[str], opened_for: Sequence[str]) -> bool:
-    """A click is told by its judgement, and the alert that opened a remediation by its admission."""
+def is_told_elsewhere(record: Record, judged: Collection[str], opened_for: Sequence[str]) -> bool:
+    """Return whether another row says it: a click is told by its judgement, and the alert that opened a remediation by its admission."""
     if record.kind is RecordKind.DECISION_RECEIVED:
         return record.data.get("id") in judged
     return record.kind is RecordKind.ALERT_JOINED and record.data.get("entry") in opened_for

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from bot.visible import as_span
-from runbooks.model.alert import Alert
+from runbooks.model.alert import Alert, AlertStatus
 from runbooks.model.base import Value
 from runbooks.model.record import Record, RecordKind
 
@@ -114,11 +114,10 @@ def _admission(record: Record) -> dict[str, Any]:
 
 def _joined(record: Record) -> dict[str, Any]:
     alert = record.data.get("alert") or {}
-    name = alert.get("labels", {}).get("alertname", "")
-    return {
-        "what": f"Took in a further notification of {name or 'an alert'}",
-        "result": record.data["status"],
-    }
+    name = alert.get("labels", {}).get("alertname", "") or "an alert"
+    if record.data["status"] == AlertStatus.RESOLVED:
+        return {"what": f"Was told that {name} has resolved", "result": record.data["status"]}
+    return {"what": f"Took in a further notification of {name}", "result": record.data["status"]}
 
 
 _ROUND_WORDS = {"before": "Checked", "again": "Checked again", "verify": "Verifying"}
@@ -142,13 +141,13 @@ def _gate_asked(record: Record) -> dict[str, Any]:
     people = "person" if data["need"] == 1 else "people"
     return {
         "what": f"Asked {' or '.join(data['approvers'])}",
-        "details": [f"{data['need']} {people} must approve by {until:%H:%M:%S}"],
+        "details": [f"{data['need']} {people} must approve by {until.astimezone(UTC):%H:%M:%S} UTC"],
     }
 
 
 def _decision_received(record: Record) -> dict[str, Any]:
-    what = f"Answered: {record.data.get('answer', '')}"
-    return {"what": what, "result": "not judged", "details": [f"via {record.data.get('via', '')}"]}
+    what = f"An answer came in: {record.data.get('answer', '')}"
+    return {"what": what, "result": "not judged yet", "details": [f"via {record.data.get('via', '')}"]}
 
 
 def _decision(record: Record) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from bot.temporal_client import DATA_CONVERTER
 from runbooks.engine.remediation import TASK_QUEUE
 from runbooks.model.alert import AlertStatus, Arrival
 from runbooks.model.record import RecordKind
-from runbooks.model.remediation import Order
+from runbooks.model.remediation import Order, Turn
 from tests.components import require, wait_until
 from tests.way_in import WayIn, alert, notification
 
@@ -63,9 +63,9 @@ class FakeTemporal:
     calls: list[str] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
-    async def start_workflow(self, name: str, *, args: tuple[Order, Arrival], **options: Any) -> None:
+    async def start_workflow(self, name: str, turn: Turn, **options: Any) -> None:
         workflow_id = options["id"]
-        order, arrival = args
+        order, [arrival] = turn.order, turn.arrivals
         assert name == "Remediation"
         assert options["task_queue"] == TASK_QUEUE
         assert options["id_conflict_policy"] is WorkflowIDConflictPolicy.FAIL
@@ -363,13 +363,13 @@ class Collecting:
         self._arrivals: list[Arrival] = []
 
     @workflow.run
-    async def run(self, order: Order, first: Arrival) -> list[str]:
+    async def run(self, turn: Turn) -> list[str]:
         """Return the entries that arrived, resolved being the last."""
-        self._arrivals.insert(0, first)
+        self._arrivals = [*turn.arrivals, *self._arrivals]
         await workflow.wait_condition(
             lambda: any(each.status is AlertStatus.RESOLVED for each in self._arrivals)
         )
-        return [order.runbook, *(each.entry for each in self._arrivals)]
+        return [turn.order.runbook, *(each.entry for each in self._arrivals)]
 
     @workflow.signal
     def arrive(self, arrival: Arrival) -> None:

@@ -100,7 +100,7 @@ def test_a_click_is_told_once():
 
     rows = [(row.what, row.result) for row in timeline(told.records).rows if "T1/U1" in row.who]
 
-    assert rows == [("Answered: approved", "not judged"), ("Approved", "counted")]
+    assert rows == [("An answer came in: approved", "not judged yet"), ("Approved", "counted")]
 
 
 def test_the_alert_that_opened_it_is_told_once():

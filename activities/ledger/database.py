@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from activities.ledger.prepared import carry_out
 from runbooks.errors import LedgerError
 
 LOCK_TIMEOUT_MS = 2000
@@ -68,6 +69,6 @@ def _engine(url: str, *, begin: str, pool_size: int, pragmas: tuple[str, ...]) -
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        carry_out(connection, begin)
 
     return engine

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, Integer, bindparam, or_, select, update
 
 from activities.ledger.bodies import recordable, recordable_text
 from activities.ledger.prepared import Prepared, PreparedForEach, PreparedInsert
@@ -69,11 +69,12 @@ class Acceptance(Value):
 
 _INSERT = PreparedInsert(inbox)
 _SAID_LAST = PreparedForEach(
-    lambda fingerprints: (
+    inbox.c.fingerprint,
+    lambda is_asked: (
         select(inbox.c.fingerprint, inbox.c.runbook, inbox.c.target, inbox.c.delivery)
-        .where(inbox.c.fingerprint.in_(fingerprints), inbox.c.received_at > bindparam("since"))
+        .where(is_asked, inbox.c.received_at > bindparam("since"))
         .order_by(inbox.c.seq)
-    )
+    ),
 )
 _PLAIN = tuple(name for name in InboxEntry.model_fields if name != "alert")
 _COLUMNS = (*(inbox.c[name] for name in _PLAIN), inbox.c.body)
@@ -85,21 +86,18 @@ _PENDING = Prepared(
         or_(inbox.c.claimed_until.is_(None), inbox.c.claimed_until < bindparam("at")),
     )
     .order_by(inbox.c.seq)
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit", type_=Integer))
     .with_for_update(skip_locked=True)  # SQLite has one writer and needs no row locks
 )
 _CLAIM = PreparedForEach(
-    lambda entries: update(inbox).where(inbox.c.entry.in_(entries)).values(claimed_until=bindparam("until"))
+    inbox.c.entry, lambda is_asked: update(inbox).where(is_asked).values(claimed_until=bindparam("until"))
 )
 _DONE = PreparedForEach(
-    lambda entries: (
-        update(inbox)
-        .where(inbox.c.entry.in_(entries), inbox.c.done_at.is_(None))
-        .values(done_at=bindparam("at"))
-    )
+    inbox.c.entry,
+    lambda is_asked: update(inbox).where(is_asked, inbox.c.done_at.is_(None)).values(done_at=bindparam("at")),
 )
 _ENTRIES = PreparedForEach(
-    lambda entries: select(*_COLUMNS).where(inbox.c.entry.in_(entries), inbox.c.kind != "click")
+    inbox.c.entry, lambda is_asked: select(*_COLUMNS).where(is_asked, inbox.c.kind != "click")
 )
 
 

@@ -3,6 +3,9 @@
 The fencing number grows with each new holder and never goes back, so whoever acts can be asked
 for the number that it was given, and one who slept through its expiry is found out.  A lease that
 has expired is still its holder's until somebody else takes it; who acts renews it first.
+
+After an action whose outcome nobody knows the lease is kept, until a person has looked and gives the
+target back.  That is on record, in the stream `system`: a remediation's own stream ends with its ending.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from activities.ledger.bodies import recordable_text
 from activities.ledger.prepared import Prepared, PreparedInsert
 from activities.ledger.schema import lease, remediation
 from activities.ledger.transaction import Transaction
+from runbooks.model.base import Value
+from runbooks.model.record import SYSTEM, Entry, RecordKind
 from runbooks.policy.admission import LeaseHolder
 
 LEASE_SPAN = timedelta(hours=1)
@@ -40,6 +46,29 @@ _HOLDER = Prepared(
     .join_from(lease, remediation, remediation.c.id == lease.c.remediation)
     .where(_of_target)
 )
+_KEPT = Prepared(
+    select(
+        lease.c.target, lease.c.remediation, remediation.c.runbook, remediation.c.ended_at, lease.c.fencing
+    )
+    .join_from(lease, remediation, remediation.c.id == lease.c.remediation)
+    .where(lease.c.expires_at.is_(None))
+    .order_by(remediation.c.ended_at, lease.c.target)
+)
+
+
+class KeptTarget(Value):
+    """A target that nobody may act on, because what became of an action there is not known.
+
+    Attributes:
+        remediation: the one whose action it was.
+        since: when that one ended.
+    """
+
+    target: str
+    remediation: str
+    runbook: str
+    since: datetime
+    fencing: int
 
 
 def take_lease(transaction: Transaction, target: str, holder: str, *, at: datetime) -> int:
@@ -80,3 +109,38 @@ def holder_of(connection: Connection, target: str) -> LeaseHolder | None:
         return None
     holder, runbook, until = found
     return LeaseHolder(remediation=holder, runbook=runbook, until=until)
+
+
+def kept_targets(connection: Connection) -> list[KeptTarget]:
+    """Return the targets that wait for a person to give them back, the longest kept first."""
+    rows = _KEPT.rows(connection)
+    return [
+        KeptTarget(target=target, remediation=holder, runbook=runbook, since=since, fencing=fencing)
+        for target, holder, runbook, since, fencing in rows
+    ]
+
+
+def give_back(
+    transaction: Transaction, target: str, *, actor: str, source: str, reason: str
+) -> KeptTarget | None:
+    """Give back a target that was kept, and record who did so and why.  None: it was not kept.
+
+    A lease that is at work is not given back: it expires by itself.
+    """
+    asked = recordable_text(target)
+    kept = next((each for each in kept_targets(transaction.tables) if each.target == asked), None)
+    if kept is None:
+        return None
+    release_lease(transaction, kept.remediation)
+    transaction.append(
+        Entry(
+            event_id=f"{kept.remediation}/lease/{kept.fencing}/released",
+            stream=SYSTEM,
+            kind=RecordKind.LEASE_RELEASED,
+            actor=actor,
+            source=source,
+            object=kept.target,
+            data={"target": kept.target, "remediation": kept.remediation, "reason": reason},
+        )
+    )
+    return kept

@@ -13,10 +13,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, Dialect, Insert, Select, Table, bindparam, insert
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Select,
+    Table,
+    bindparam,
+    insert,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
 T = TypeVar("T")
 Statement = Select[Any] | UpdateBase
@@ -88,26 +99,20 @@ class Prepared:
         text = self._texts.get(dialect.dialect_description)
         if text is None:
             text = self._texts[dialect.dialect_description] = _compile(self._statement, dialect)
-        values = text.bind(parameters)
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute(text.sql, values)
-            rows = cursor.fetchall() if cursor.description else []
-            return text.read(rows), cursor.rowcount
-        except dialect.loaded_dbapi.Error as error:
-            raise DBAPIError(text.sql, None, error) from error
-        finally:
-            cursor.close()
+        rows, changed = carry_out(connection, text.sql, text.bind(parameters))
+        return text.read(rows), changed
 
 
 class PreparedForEach:
     """A statement about each value of a list, a few statements where the list is long.
 
     Args:
-        build: returns it for as many values as it is given parameters.
+        column: where the values stand.
+        build: returns the statement, given the condition that picks the rows with these values.
     """
 
-    def __init__(self, build: Callable[[list[BindParameter[Any]]], Statement]) -> None:
+    def __init__(self, column: Column[Any], build: Callable[[ColumnElement[bool]], Statement]) -> None:
+        self._column = column
         self._build = build
         self._of_length = cache(self._prepare)
 
@@ -120,7 +125,8 @@ class PreparedForEach:
         return found
 
     def _prepare(self, length: int) -> Prepared:
-        return Prepared(self._build([bindparam(f"each_{number}") for number in range(length)]))
+        each = [bindparam(f"each_{number}", type_=self._column.type) for number in range(length)]
+        return Prepared(self._build(self._column.in_(each)))
 
 
 class PreparedInsert:
@@ -145,10 +151,32 @@ class PreparedInsert:
         return Prepared(self._statement(length))
 
     def _statement(self, length: int) -> Insert:
-        names = self._table.columns.keys()
+        # The types are given, for SQLAlchemy takes them from the columns for the first row only.
+        types = {column.key: column.type for column in self._table.columns}
         return insert(self._table).values(
-            [{name: bindparam(f"{name}_{number}") for name in names} for number in range(length)]
+            [
+                {name: bindparam(f"{name}_{number}", type_=of) for name, of in types.items()}
+                for number in range(length)
+            ]
         )
+
+
+def carry_out(
+    connection: Connection, sql: str, values: Sequence[Any] | dict[str, Any] = ()
+) -> tuple[Sequence[tuple[Any, ...]], int]:
+    """Hand a statement to the driver.  Return its rows and how many it has changed.
+
+    Raises:
+        DBAPIError: the database refuses.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else [], cursor.rowcount
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError(sql, None, error) from error
+    finally:
+        cursor.close()
 
 
 def _pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -163,6 +191,9 @@ def _pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
 def _compile(statement: Statement, dialect: Dialect) -> _Text:
     compiled: Any = statement.compile(dialect=dialect)  # the type of what is compiled is SQLAlchemy's own
     binds: dict[str, BindParameter[Any]] = {name: bind for bind, name in compiled.bind_names.items()}
+    untyped = [name for name, bind in binds.items() if isinstance(bind.type, NullType)]
+    if untyped:  # a time would be written in the driver's form, and not be found again
+        raise TypeError(f"give {', '.join(untyped)} a type, in: {compiled.string}")
     converts = ((name, _to_driver(bind.type, dialect)) for name, bind in binds.items())
     columns = enumerate(statement.exported_columns)
     reads = ((place, _from_driver(column.type, dialect)) for place, column in columns)

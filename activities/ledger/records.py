@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Integer, bindparam, literal, select
 
 from activities.ledger import schema
 from activities.ledger.bodies import read_body
@@ -15,16 +16,21 @@ _record = schema.record.c
 
 _SIZE = Prepared(select(schema.head.c.n))
 _FIND = Prepared(select(_record.body).where(_record.event_id == bindparam("event_id")))
-_STREAM = select(_record.body).where(_record.stream == bindparam("stream")).order_by(_record.stream_seq)
-_AFTER = (
-    select(_record.body).where(_record.seq > bindparam("seq")).order_by(_record.seq).limit(bindparam("limit"))
+_STREAM = Prepared(
+    select(_record.body).where(_record.stream == bindparam("stream")).order_by(_record.stream_seq)
 )
-_AFTER_OF_KINDS = _AFTER.where(_record.kind.in_(bindparam("kinds", expanding=True)))
+_after = (
+    select(_record.body)
+    .where(_record.seq > bindparam("seq"))
+    .order_by(_record.seq)
+    .limit(bindparam("limit", type_=Integer))
+)
+_AFTER = Prepared(_after)
 _STREAMS_RECENT = (
     select(_record.stream)
     .where(_record.kind == RecordKind.ADMISSION.value, _record.stream != SYSTEM)
     .order_by(_record.seq.desc())
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit", type_=Integer))
 )
 
 
@@ -42,19 +48,22 @@ def find(connection: Connection, event_id: str) -> Record | None:
 
 def stream_of(connection: Connection, stream: str) -> list[Record]:
     """Return all records of `stream`, oldest first; none where there is no such stream."""
-    return [read_body(body) for body in connection.execute(_STREAM, {"stream": stream}).scalars()]
+    return [read_body(body) for (body,) in _STREAM.rows(connection, stream=stream)]
 
 
 def after(
     connection: Connection, seq: int, limit: int, kinds: Collection[RecordKind] | None = None
 ) -> list[Record]:
     """Return at most `limit` records that follow `seq` (-1: from the first on), oldest first."""
-    parameters: dict[str, object] = {"seq": seq, "limit": limit}
-    if kinds is None:
-        rows = connection.execute(_AFTER, parameters)
-    else:
-        rows = connection.execute(_AFTER_OF_KINDS, {**parameters, "kinds": [kind.value for kind in kinds]})
-    return [read_body(body) for body in rows.scalars()]
+    query = _AFTER if kinds is None else _after_of(frozenset(kinds))
+    return [read_body(body) for (body,) in query.rows(connection, seq=seq, limit=limit)]
+
+
+@cache
+def _after_of(kinds: frozenset[RecordKind]) -> Prepared:
+    """Return the query for these kinds: those who follow the ledger ask for few combinations, again and again."""
+    wanted = [literal(kind.value) for kind in sorted(kinds)]
+    return Prepared(_after.where(_record.kind.in_(wanted)))
 
 
 def streams_recent(connection: Connection, limit: int) -> list[str]:

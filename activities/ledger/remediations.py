@@ -156,6 +156,8 @@ def admit(
     """
     known = _of_run(transaction.tables, call)
     if known is not None:
+        if known.ended_at is None:  # the first answer was lost, and more has come in since
+            join(transaction, known.id, call.entries, at=at)
         return _as_it_stands(transaction.connection, known)
     fresh = tuple(_not_taken_care_of(transaction, call.entries))
     if not any(map(_asks_for_help, fresh)):
@@ -329,19 +331,19 @@ def _read_admission(record: Record) -> Admission:
 def join(transaction: Transaction, remediation: str, entries: Iterable[str], *, at: datetime) -> None:
     """Record that these entries of the inbox are taken care of by a remediation in progress.
 
-    What was taken care of before stays as it is.  Where the remediation has ended meanwhile, they
-    are explained: nothing will be done about them, and if an alert still fires, it is sent again.
+    What was taken care of before stays as it is.  Where the remediation has ended meanwhile, an alert
+    that resolved is explained; one that fires is not touched, because it needs a remediation of its own.
 
     Raises:
         RefusedError: there is no such remediation.
     """
     ended = _known_row(transaction.tables, remediation).ended_at is not None
     for entry in _not_taken_care_of(transaction, entries):
-        if ended:
-            sentence = f"It came in when {remediation} had just ended."
-            explain(transaction, entry, "too_late", sentence, remediation, at=at)
-        else:
+        if not ended:
             transaction.append(_joined(remediation, entry, at))
+        elif not _asks_for_help(entry):
+            sentence = f"It resolved when {remediation} had just ended."
+            explain(transaction, entry, "too_late", sentence, remediation, at=at)
 
 
 def explain(

@@ -25,7 +25,7 @@ _READ_HEAD = Prepared(select(schema.head.c.n, schema.head.c.frontier))
 _MOVE_HEAD = Prepared(update(schema.head).values(n=bindparam("size"), frontier=bindparam("roots")))
 _INSERT = PreparedInsert(schema.record)
 _FIND = PreparedForEach(
-    lambda event_ids: select(_record.event_id, _record.body).where(_record.event_id.in_(event_ids))
+    _record.event_id, lambda is_asked: select(_record.event_id, _record.body).where(is_asked)
 )
 _LAST_OF_STREAM = Prepared(
     select(_record.stream_seq, _record.leaf)

@@ -38,6 +38,12 @@ _RUN, _WATCH, _WRITE, _PROVE = "Run", "Look and act", "Runbooks", "Records"
 PLACES = (
     Place("status", "bot.cli.operations", "What is going on: remediations, open gates, freezes.", _WATCH),
     Place("run", "bot.cli.operations", "Start a runbook by hand; its gate asks as always.", _WATCH),
+    Place(
+        "release",
+        "bot.cli.operations",
+        "Give back a target that is kept because an action's outcome is unknown.",
+        _WATCH,
+    ),
     Place("freeze", "bot.cli.operations", "The brake: nobody acts until it is lifted.", _WATCH),
     Place("thaw", "bot.cli.operations", "Lift a freeze.", _WATCH),
     Place("runbook", "bot.cli.runbook", "Check, show and try out runbooks.", _WRITE),
@@ -47,9 +53,7 @@ PLACES = (
     Place("up", "bot.cli.process", "Run everything that one machine needs.", _RUN),
     Place("serve", "bot.cli.process", "Run the webhooks, metrics and the conversation in Slack.", _RUN),
     Place("worker", "bot.cli.process", "Run the worker, which carries out remediations.", _RUN),
-    Place(
-        "demo", "bot.cli.process", "Break a small service for real, twice, and let Paramedic heal it.", _RUN
-    ),
+    Place("demo", "bot.cli.demo", "Break a small service for real, twice, and let Paramedic heal it.", _RUN),
     Place("settings", "bot.cli.settings", "All settings with their values and meanings.", _RUN),
 )
 

@@ -1,4 +1,4 @@
-"""`paramedic status`, `run`, `freeze` and `thaw`: what people can ask for at a terminal.
+"""`paramedic status`, `run`, `release`, `freeze` and `thaw`: what people can ask for at a terminal.
 
 They go the same ways as from Slack: a request through the inbox, the brake through its file and
 its table.  So none of them needs Temporal, and the brake does not even need the ledger.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from rich.text import Text
 from activities.actions import Registry
 from activities.freeze_file import FILE_NAME
 from activities.ledger import versions
+from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
 from bot.brake import Brake
 from bot.catalog import Catalog
@@ -57,7 +59,7 @@ Scope = Annotated[
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """What is going on: remediations, open gates, freezes.
+    """What is going on: remediations, open gates, freezes, targets that wait for a person.
 
     Example: paramedic status
     """
@@ -74,6 +76,8 @@ def show_status(now: Status, at: datetime) -> None:
     for freeze in now.frozen:
         since = f"since {as_time(freeze.at)} by {freeze.actor}: {freeze.reason}"
         show_line(Text(visible(f"FROZEN: {freeze.what}, {since}"), style="bold red"))
+    for kept in now.kept:
+        show_line(Text(visible(_kept_words(kept)), style="bold yellow"))
     if not now.running:
         show_line("Nothing is in progress.")
         return
@@ -89,6 +93,31 @@ def show_status(now: Status, at: datetime) -> None:
             (line.remediation, line.runbook, line.target, line.phase, as_span(at - line.since), asked)
         )
     show(add_rows(table, rows))
+
+
+def _kept_words(kept: KeptTarget) -> str:
+    since = f"since {as_time(kept.since)}: {kept.remediation} ({kept.runbook}) left an action whose outcome is unknown"
+    return f'KEPT: {kept.target}, {since}. Look, then: paramedic release {shlex.quote(kept.target)} --reason "..."'
+
+
+@app.command()
+def release(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="As `paramedic status` names it.")],
+    reason: Annotated[str, typer.Option("--reason", help="What you found there, and what you did.")],
+) -> None:
+    """Give back a target that is kept because an action's outcome is unknown.
+
+    Look at the target first: after this, runbooks act on it again. Who gave it back, and why, is on record.
+
+    Example: paramedic release web-1 --reason "it had restarted, and answers"
+    """
+    with open_ledger() as ledger:
+        operations = _operations(ledger, _load_catalog())
+        kept = asyncio.run(operations.release(target, reason, actor=_who(), source=SOURCE))
+    if kept is None:
+        complain(f"{target} is not kept because of an unknown outcome. See what is: paramedic status")
+        raise typer.Exit(1)
+    show_line(Text(visible(f"Given back: {kept.target}, which {kept.remediation} had left."), style="green"))
 
 
 @app.command()

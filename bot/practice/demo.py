@@ -4,6 +4,8 @@ It starts what an installation has (the bot, Temporal, monitoring, a chat) aroun
 process manager.  First its queue fills, which standing orders allow to mend at once; then it falls
 silent, and a person is asked.  What is told in the terminal comes from the ledger and from the
 patient itself, so nothing is claimed that did not happen.
+
+Where a person looks on, everything goes on running after the story, until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 import httpx
@@ -27,14 +32,17 @@ from activities.ledger import records
 from activities.ledger.store import Ledger
 from activities.ledger.verification import verify
 from bot.children import start_child, stop_child
+from bot.logs import configure_logs
 from bot.ports import free_port
-from bot.practice.hands import Hands
+from bot.practice.hands import Hands, NotSeenError, Sight
 from bot.practice.monitoring import Monitoring, monitoring
 from bot.practice.server import PracticeServer
 from bot.practice.workspace import Workspace
 from bot.slack.card import APPROVE, DENY
+from bot.slack.headline import headline
 from bot.slack.interactions import REASON_BLOCK
-from bot.timeline import timeline
+from bot.slack.text import line
+from bot.timeline import is_told_elsewhere, timeline
 from bot.timeline_rows import row
 from bot.timeline_views import as_markdown_page
 from runbooks.errors import ParamedicError
@@ -48,6 +56,7 @@ MARK = "made-by-paramedic-demo"
 READY_WITHIN = 60.0  # seconds until the bot answers that it is ready
 STORY_WITHIN = 90.0  # seconds from breaking the patient to an ending, where nobody has to be waited for
 PERSON_WITHIN = 16 * 60.0  # the gate stays open for 15 minutes
+CARD_WITHIN = 20.0  # seconds from an ending on record until its card says so
 STOP_WITHIN = 30.0  # seconds
 
 _SUPERVISOR = """\
@@ -118,11 +127,30 @@ class Demo:
     async def show(self) -> bool:
         """Show everything once.  Return whether the patient is healthy again, or was left alone as told.
 
+        Where a person answers, it returns only when that person is done looking.
+
         Raises:
             DemoError: something did not happen in its time.
         """
         async with self._stage() as stage:
-            return await stage.play()
+            went_well = await stage.play()
+            if self._answer is None:
+                await self._stay(stage.remediation)
+            return went_well
+
+    async def _stay(self, remediation: str) -> None:
+        """Go on running, and say what can be tried, until Ctrl-C."""
+        told = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        data = shlex.quote(str(self._folder / "data"))
+        self._say("\n[bold]Everything still runs.[/bold]  Look around; Ctrl-C ends it.\n")
+        self._say("  in the page     type [bold]/runbook status[/bold], or /runbook help")
+        self._say("  the postmortem  the timeline files above, in Markdown")
+        self._say(f"  the record      PARAMEDIC_DATA={data} {_command()} timeline {remediation}")
+        self._say(f"                  PARAMEDIC_DATA={data} {_command()} ledger verify\n")
+        await told.wait()
+        self._say("Ending everything, in order ...")
 
     @asynccontextmanager
     async def _stage(self) -> AsyncIterator[_Stage]:
@@ -130,9 +158,13 @@ class Demo:
         _make_folder(self._folder)
         self._write_files()
         self._say(
-            "[bold]Paramedic demo[/bold]  everything runs on this machine, on loopback, and ends with Ctrl-C\n"
+            "[bold]Paramedic demo[/bold]  everything runs on this machine, on loopback, and ends with Ctrl-C; "
+            "times are UTC\n"
         )
         async with AsyncExitStack() as stack:
+            configure_logs(
+                "text", stack.enter_context((self._folder / "practice.log").open("w", buffering=1))
+            )
             practice = PracticeServer(Workspace(), port=self._ports.practice)
             await practice.start()
             stack.push_async_callback(practice.stop)
@@ -247,7 +279,11 @@ class Demo:
 
 
 class _Stage:
-    """What the play needs while everything runs."""
+    """What the play needs while everything runs.
+
+    Attributes:
+        remediation: the newest one that was seen.
+    """
 
     def __init__(
         self,
@@ -267,6 +303,7 @@ class _Stage:
         self._hands = hands
         self._page_url = page_url
         self._seen = -1
+        self.remediation = ""
 
     async def play(self) -> bool:
         """Break the patient twice, and tell what happens.  Return whether it went as it should."""
@@ -312,20 +349,38 @@ class _Stage:
             ) from None
 
     async def _follow(self, runbook: str) -> Story:
-        remediation = ""
+        remediation, opened_for = "", []
         async for batch in self._ledger.follow(self._seen):
             for record in batch:
                 self._seen = record.seq
                 if record.kind is RecordKind.ADMISSION and record.data["runbook"] == runbook:
-                    remediation = record.stream
+                    self.remediation = remediation = record.stream
                 if not remediation or record.stream != remediation:
                     continue
-                self._tell(record)
+                if record.kind is RecordKind.ADMISSION:
+                    opened_for = record.data["entries"]
+                self._tell(record, opened_for)
                 if record.kind is RecordKind.GATE_ASKED:
                     await self._answer_or_wait(record)
                 if record.kind is RecordKind.ENDING:
-                    return read_story(await self._records_of(remediation))
+                    story = read_story(await self._records_of(remediation))
+                    await self._see_ending(story)
+                    return story
         raise DemoError("the ledger ended before the story did")
+
+    async def _see_ending(self, story: Story) -> None:
+        """Wait until the page shows how it ended: what is on record is shown a moment later."""
+        ending = line(str(headline(story)), 160)
+
+        def shown(sight: Sight) -> bool:
+            texts = [str(message.get("text", "")) for message in sight.messages("#incidents")]
+            return any(story.remediation in text and ending in text for text in texts)
+
+        try:
+            await self._hands.wait_for(shown, CARD_WITHIN)
+        except NotSeenError:
+            log = self._folder / "paramedic.log"
+            self._line("chat", f"the page does not show this ending; {log} may say why")
 
     async def _answer_or_wait(self, asked: Record) -> None:
         if self._answer is None:
@@ -344,12 +399,14 @@ class _Stage:
         modal = await self._hands.wait_for_modal(as_person="alice")
         await self._hands.submit(modal, {REASON_BLOCK: "This is only a demo."}, as_person="alice")
 
-    def _tell(self, record: Record) -> None:
+    def _tell(self, record: Record, opened_for: Sequence[str]) -> None:
+        if is_told_elsewhere(record, {record.data.get("id", "")}, opened_for):
+            return  # every click is judged a moment later
         told = row(record, record.at)
         details = f"  {'  '.join(told.details)}" if told.details else ""
         result = f"  {told.result}" if told.result else ""
         self._line(
-            f"{record.at.astimezone():%H:%M:%S.%f}"[:-3], f"{told.what}{result}{details}", who=told.who
+            f"{record.at.astimezone(UTC):%H:%M:%S.%f}"[:-3], f"{told.what}{result}{details}", who=told.who
         )
 
     def _line(self, first: str, text: str, who: str = "") -> None:
@@ -385,6 +442,12 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / MARK).touch()
     (folder / "monitoring").mkdir()
+
+
+def _command() -> str:
+    """Return how `paramedic` is called from here."""
+    installed = Path(sys.executable).with_name("paramedic")
+    return shlex.quote(str(installed)) if installed.exists() else f"{shlex.quote(sys.executable)} -m bot"
 
 
 def _last_lines(file: Path, number: int = 3) -> str:

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
+from activities.ledger.leases import KeptTarget
 from bot.operations import GateLine, RunbookLine, RunRequested, Status, StatusLine
 from bot.slack.message import Message, listing, say
 from bot.slack.text import clean, code, line, moment, person
@@ -115,8 +116,9 @@ class Commands:
         frozen = [_freeze(each) for each in status.frozen]
         running = [_running(each) for each in status.running]
         waiting = [_gate(each) for each in status.gates]
+        kept = [_kept(each) for each in status.kept]
         title = f"*{_count(len(running), 'remediation')} under way*" if running else "*Nothing is under way*"
-        return listing(title, [*running, *waiting, *(frozen or ["Nothing is frozen."])])
+        return listing(title, [*running, *waiting, *kept, *(frozen or ["Nothing is frozen."])])
 
     async def _freeze(self, words: list[str], asker: Asker) -> Message:
         scope, reason = _scope(words)
@@ -202,6 +204,14 @@ def _running(each: StatusLine) -> str:
 def _gate(each: GateLine) -> str:
     groups = " or ".join(code(group, 60) for group in each.approvers)
     return f"▲ {code(each.remediation, 20)} waits for {groups} until {moment(each.expires_at)}"
+
+
+def _kept(each: KeptTarget) -> str:
+    command = code(f'paramedic release {shlex.quote(each.target)} --reason "..."', 160)
+    return (
+        f"■ {code(each.target, 80)} is kept since {moment(each.since)}: {code(each.remediation, 20)} left an action "
+        f"whose outcome is unknown. Look at it, then {command}"
+    )
 
 
 def _freeze(freeze: Freeze) -> str:

@@ -21,8 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from runbooks.model.alert import AlertStatus, Arrival
     from runbooks.model.decision import SignedDecision
     from runbooks.model.plan import Outline, OutlinedAction, Part
-    from runbooks.model.remediation import CallIn, Closing, Ending, Examination, Order
-    from runbooks.model.verdict import CheckResult, Verdict, worst
+    from runbooks.model.remediation import CallIn, Closing, Ending, Examination, Turn
     from runbooks.policy.endings import (
         action_key,
         ending_of_checks,
@@ -84,18 +83,18 @@ class Remediation:
         self._resolved = False
 
     @workflow.run
-    async def run(self, order: Order, first: Arrival | None = None) -> Closing | None:
-        """Carry out `order` for the alert that came `first`.  None: there was nothing new to do."""
-        if first is not None:
-            self._arrivals.insert(0, first)
+    async def run(self, turn: Turn) -> Closing | None:
+        """Carry out one turn.  None: there was nothing new to do."""
+        self._arrivals = [*turn.arrivals, *self._arrivals]
         if not self._arrivals and not await self._called_in():
             return None
-        found = await self._examine(order)
+        found = await self._examine(turn)
         while not found.remediation:
             if self._taken_in == len(self._arrivals):
                 return None
-            found = await self._examine(order)  # more came in while the first were found to be nothing new
+            found = await self._examine(turn)  # more came while the first were found to be nothing new
         self._remediation = found.remediation
+        examined = self._taken_in if found.withheld is None or found.withheld.reason != "ended_already" else 0
         joining = asyncio.create_task(self._keep_joining())
         closing = await self._remediate(found)
         self._closing = True
@@ -103,6 +102,7 @@ class Remediation:
         if closing != self._closed:
             await _ask(CasePort.close, closing)
         await workflow.wait_condition(workflow.all_handlers_finished)
+        self._continue_with(self._arrivals[examined:], turn)
         return closing
 
     @workflow.signal
@@ -150,6 +150,16 @@ class Remediation:
             return await self._recover(found, plan, receipt)
         return await self._verify(found, plan)
 
+    def _continue_with(self, later: Sequence[Arrival], turn: Turn) -> None:
+        """Give alerts that may have come too late for this turn a turn of their own.
+
+        Most of them joined, and then the next turn finds nothing new.  But one that fires, and came in
+        the moment of the ending, would otherwise wait until its sender repeats it, hours perhaps.
+        """
+        firing = tuple(arrival for arrival in later if arrival.status is AlertStatus.FIRING)
+        if firing:
+            workflow.continue_as_new(Turn(order=turn.order, arrivals=firing, number=turn.number + 1))
+
     # --- before acting ------------------------------------------------------------------------
 
     async def _called_in(self) -> bool:
@@ -159,13 +169,13 @@ class Remediation:
             return False
         return True
 
-    async def _examine(self, order: Order) -> Examination:
+    async def _examine(self, turn: Turn) -> Examination:
         entries = tuple(arrival.entry for arrival in self._arrivals)
         self._taken_in = len(entries)
         info = workflow.info()
-        call = CallIn(
-            order=order, workflow_id=info.workflow_id, first_run=info.first_execution_run_id, entries=entries
-        )
+        # The first run's id is kept by a reset, and also by the next turn, which is another remediation.
+        run = f"{info.first_execution_run_id}/{turn.number}"
+        call = CallIn(order=turn.order, workflow_id=info.workflow_id, first_run=run, entries=entries)
         return await _ask(CasePort.examine, call)
 
     async def _keep_joining(self) -> None:
@@ -324,8 +334,7 @@ class Remediation:
     # --- after acting -------------------------------------------------------------------------
 
     async def _verify(self, found: Examination, plan: Outline) -> Closing:
-        results = await self._look_until_it_holds(plan)
-        closing = ending_of_verification(self._remediation, results)
+        closing = await self._look_until_it_holds(plan)
         if closing.ending is Ending.MITIGATED:
             return closing
         if await self._undo(found, plan, plan.actions):
@@ -338,8 +347,8 @@ class Remediation:
         await self._otherwise(found, plan)
         return closing
 
-    async def _look_until_it_holds(self, plan: Outline) -> Sequence[CheckResult]:
-        """Measure until every check passes or its time is over."""
+    async def _look_until_it_holds(self, plan: Outline) -> Closing:
+        """Measure until every check passes, which closes the case, or until the time is over."""
         begun = workflow.now()
         pause = plan.verify_every
         look = 0
@@ -351,8 +360,10 @@ class Remediation:
             )
             measured = await _ask(CasePort.verify, asked)
             self._closed = measured.closed
-            if worst(measured.results) is Verdict.PASSED or final:
-                return measured.results
+            if measured.closed is not None:
+                return measured.closed
+            if final:
+                return ending_of_verification(self._remediation, measured.results)
             await workflow.sleep(pause)
 
     async def _recover(self, found: Examination, plan: Outline, receipt: Receipt) -> Closing:

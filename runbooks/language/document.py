@@ -184,7 +184,7 @@ class _Document:
             return
         self._findings.add(
             "a gate that asks others when nobody answers is not supported yet",
-            "Write `otherwise: [stop]` or leave it out: it then ends expired, and `otherwise` of the runbook tells people",
+            "Write `otherwise: [stop]` or leave it out: nothing is done then, and the card says so",
             node.place,
         )
 

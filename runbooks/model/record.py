@@ -54,6 +54,8 @@ class RecordKind(StrEnum):
     FREEZE = "freeze"
     #: scope, reason; system
     THAW = "thaw"
+    #: target, remediation, reason; a person gave a target back whose state nobody knew; system
+    LEASE_RELEASED = "lease.released"
     #: runbooks {name: digest}, refused [{file, line, column, problem}]; system
     CATALOG = "catalog"
     #: what, version, pid; a process started or stopped; system

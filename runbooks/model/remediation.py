@@ -6,6 +6,7 @@ import hashlib
 import re
 from enum import StrEnum
 
+from runbooks.model.alert import Arrival
 from runbooks.model.base import Value
 from runbooks.model.plan import Outline
 from runbooks.model.verdict import CheckResult
@@ -53,11 +54,24 @@ class Order(Value):
     target: str
 
 
+class Turn(Value):
+    """What a workflow begins with.
+
+    Attributes:
+        arrivals: the alerts that start it; more may come by signal.
+        number: counts on where alerts came too late for the turn before, and get one of their own.
+    """
+
+    order: Order
+    arrivals: tuple[Arrival, ...] = ()
+    number: int = 0
+
+
 class CallIn(Value):
     """What the engine tells of itself when it asks to be admitted.
 
     Attributes:
-        first_run: Temporal's first run id of this execution: the same after a reset.
+        first_run: Temporal's first run id of this execution and the turn's number: the same after a reset.
         entries: ids of the inbox entries that came in so far.
     """
 

@@ -9,6 +9,7 @@ another remediation at the same target, then the runbook's own rest.
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timedelta
 
 from runbooks.model.base import Value
@@ -82,7 +83,8 @@ def _leased(facts: AdmissionFacts, now: datetime) -> Withheld | None:
     if holder.until is None:
         sentence = (
             f"{holder.remediation} ({holder.runbook}) left an action on {facts.target} whose outcome is not known. "
-            "Nothing more is done there until a person has looked and given the target back."
+            "Nothing more is done there until a person has looked and given it back "
+            f'(paramedic release {shlex.quote(facts.target)} --reason "...").'
         )
     elif holder.until <= now:
         return None

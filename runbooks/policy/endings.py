@@ -15,6 +15,12 @@ REPEATABLE = frozenset({ActionClass.IDEMPOTENT, ActionClass.KEYED, ActionClass.P
 """The classes after whose unknown outcome the engine may ask again under the same key."""
 
 
+def whole(sentence: str) -> str:
+    """Return `sentence` with a full stop at its end, where it has no end of its own."""
+    said = sentence.rstrip()
+    return said if not said or said.endswith((".", "!", "?", "…")) else f"{said}."
+
+
 def action_key(remediation: str, part: Part, step: str, plan_digest: str) -> str:
     """Return the key of one action: the same for every attempt, across crash and reset."""
     identity = [remediation, part.value, step, plan_digest]
@@ -49,27 +55,28 @@ def ending_of_checks(remediation: str, checks: Sequence[CheckResult], when: str)
             remediation=remediation,
             ending=Ending.NOT_NEEDED,
             reason="check_failed",
-            sentence=f"Nothing to do, as measured {when}. {seen}",
+            sentence=whole(f"Nothing to do, as measured {when}. {seen}"),
         )
     return Closing(
         remediation=remediation,
         ending=Ending.WITHHELD,
         reason=f"check_{verdict}",
-        sentence=f"Not known well enough to act, as measured {when}. {seen}",
+        sentence=whole(f"Not known well enough to act, as measured {when}. {seen}"),
     )
 
 
 def ending_of_receipt(remediation: str, receipt: Receipt, name: str) -> Closing:
     """Return the ending after an action that was not ok."""
+    said = whole(receipt.sentence)
     if receipt.outcome is Outcome.REFUSED:
         ending = Ending.STOPPED if receipt.reason == "frozen" else Ending.FAILED
-        sentence = f"Not done: {name}. {receipt.sentence}"
+        sentence = f"Not done: {name}. {said}"
     elif receipt.outcome is Outcome.UNKNOWN:
         ending = Ending.FAILED
-        sentence = f"It is not known whether this happened: {name}. {receipt.sentence} A person must look."
+        sentence = f"It is not known whether this happened: {name}. {said} A person must look."
     else:
         ending = Ending.FAILED
-        sentence = f"Failed: {name}. {receipt.sentence}"
+        sentence = f"Failed: {name}. {said}"
     return Closing(
         remediation=remediation,
         ending=ending,
@@ -86,11 +93,14 @@ def ending_of_verification(remediation: str, checks: Sequence[CheckResult]) -> C
     seen = f"{decisive.name}: {decisive.sentence}" if decisive else "the runbook verifies nothing"
     if verdict is Verdict.PASSED:
         return Closing(
-            remediation=remediation, ending=Ending.MITIGATED, reason="verified", sentence=f"It helped. {seen}"
+            remediation=remediation,
+            ending=Ending.MITIGATED,
+            reason="verified",
+            sentence=whole(f"It helped. {seen}"),
         )
     return Closing(
         remediation=remediation,
         ending=Ending.UNVERIFIED,
         reason=f"verify_{verdict}",
-        sentence=f"Done, but it could not be verified that it helped. {seen}",
+        sentence=whole(f"Done, but it could not be verified that it helped. {seen}"),
     )

@@ -132,7 +132,7 @@ class Story(Value):
         observe: it only says what it would do.
         gate: the gate that was asked last.
         entries: the inbox entries that it was opened for.
-        joined: how many further notifications it took in.
+        joined: how many further notifications it took in of alerts that fire.
         resolved_at: when an alert reported as resolved joined; None again if one fired after that.
         last_seq: position in the ledger of the last record that was read.
     """
@@ -262,9 +262,9 @@ def _admission(story: Story, record: Record) -> Story:
 
 
 def _joined(story: Story, record: Record) -> Story:
-    """Those that it was opened for have joined as well; they are no further ones."""
-    further = record.data.get("entry") not in story.entries
+    """Those that it was opened for have joined as well; neither they nor the all-clear are further ones."""
     resolved = record.data.get("status") == AlertStatus.RESOLVED
+    further = not resolved and record.data.get("entry") not in story.entries
     return _with(story, joined=story.joined + further, resolved_at=record.at if resolved else None)
 
 

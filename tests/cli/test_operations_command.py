@@ -8,14 +8,16 @@ from datetime import timedelta
 import pytest
 
 from activities.freeze_file import FILE_NAME
-from activities.ledger import inbox, versions
+from activities.ledger import inbox, remediations, versions
 from activities.ledger.records import after
 from activities.ledger.store import Ledger
 from bot.cli.operations import show_status
 from bot.operations import GateLine, Status, StatusLine
 from runbooks.model.record import RecordKind
+from runbooks.model.remediation import Ending
 from tests.cli.terminal import paramedic
 from tests.cli.test_runbook_command import GOOD
+from tests.ledger.material import NIGHT, admitted, call, closing, delivery, received
 from tests.records import NOON
 
 ASK = ("run", "disk-full", "-l", "instance=web-1", "-l", "env=prod")
@@ -47,6 +49,7 @@ def test_nothing_in_progress_is_said(house):
         "frozen": [],
         "running": [],
         "gates": [],
+        "kept": [],
     }
 
 
@@ -128,6 +131,44 @@ def test_thawing_what_is_not_frozen_says_so(house):
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the target db-1 was not frozen" in result.stderr
+
+
+@pytest.fixture
+def kept(house):
+    """The remediation that left web-1 in a state that nobody knows."""
+    ledger = Ledger.open(f"sqlite:///{house['data'] / 'ledger.db'}", create=False)
+    try:
+        name = admitted(ledger, call(*received(ledger, delivery()))).remediation
+        unknown = closing(name, Ending.FAILED, keep_lease=True)
+        ledger.write_now(lambda t: remediations.close(t, unknown, at=NIGHT))
+        return name
+    finally:
+        ledger.close()
+
+
+def test_a_target_that_is_kept_is_seen_until_it_is_given_back(house, kept):
+    """Status says what to do, `release` does it, with the person and the reason on record."""
+    status = paramedic("status", **house).stdout
+    (listed,) = json.loads(paramedic("status", "--json", **house).stdout)["kept"]
+    released = paramedic("release", "web-1", "--reason", "it had restarted", **house)
+
+    assert status.startswith(f"KEPT: web-1, since 2026-03-14 03:07:00 UTC: {kept} (disk-full) left an action")
+    assert 'paramedic release web-1 --reason "..."' in status
+    assert (listed["target"], listed["remediation"]) == ("web-1", kept)
+    assert (released.exit_code, released.stdout) == (0, f"Given back: web-1, which {kept} had left.\n")
+    (record,) = read(house, lambda c: after(c, -1, 10, {RecordKind.LEASE_RELEASED}))
+    assert record.actor.startswith("local:")
+    assert record.data == {"target": "web-1", "remediation": kept, "reason": "it had restarted"}
+    assert paramedic("status", **house).stdout == "Nothing is in progress.\n"
+
+
+def test_releasing_what_is_not_kept_says_so(house, kept):
+    """A script can tell that nothing was given back, and a reason must be given."""
+    result = paramedic("release", "web-2", "--reason", "x", **house)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "web-2 is not kept because of an unknown outcome" in result.stderr
+    assert paramedic("release", "web-1", **house).exit_code == 2
 
 
 def test_people_see_what_waits_for_whom(capsys, monkeypatch):

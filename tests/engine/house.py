@@ -21,7 +21,7 @@ from runbooks.model.action import ActionClass, Effect, Outcome, Receipt
 from runbooks.model.alert import AlertStatus, Arrival
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.plan import GateTerms, Plan, PlannedAction, PlannedCheck
-from runbooks.model.remediation import CallIn, Closing, Examination, Order, Withheld
+from runbooks.model.remediation import CallIn, Closing, Examination, Order, Turn, Withheld
 from runbooks.model.verdict import CheckResult, Verdict
 from runbooks.policy.endings import ending_of_verification
 from runbooks.ports.case import (
@@ -80,6 +80,10 @@ class FakeCase(CasePort):
         self.again: list[Reexamination] = []
         self.verifications: list[Verdict] = []
         self.withheld: Withheld | None = None
+        self.withheld_once: Withheld | None = None
+        self.looked = asyncio.Event()
+        self.verifying = asyncio.Event()
+        self.verifying.set()
         self.observe = False
         self.nothing_new = False
         self.requested_by = ""
@@ -105,8 +109,9 @@ class FakeCase(CasePort):
         await self.examining.wait()
         if self.nothing_new:
             return Examination(remediation="")
+        withheld, self.withheld_once = self.withheld_once or self.withheld, None
         return Examination(
-            remediation=REMEDIATION, fencing=1, withheld=self.withheld, checks=tuple(self.before),
+            remediation=REMEDIATION, fencing=1, withheld=withheld, checks=tuple(self.before),
             plan=self.plan.outline(), observe=self.observe, requested_by=self.requested_by,
         )  # fmt: skip
 
@@ -136,6 +141,8 @@ class FakeCase(CasePort):
     @activity.defn(name="verify")
     async def verify(self, verification: Verification) -> Measurements:
         self.looks.append(verification)
+        self.looked.set()
+        await self.verifying.wait()
         verdict = self.verifications.pop(0) if self.verifications else Verdict.PASSED
         results = (check_result(verdict, "It is healthy"),)
         if verdict is not Verdict.PASSED:
@@ -197,10 +204,10 @@ class House:
             workflow_runner=workflow_runner(), max_cached_workflows=cache,
         ):  # fmt: skip
             order = Order(runbook="test", runbook_digest="d", target="web-1")
-            arguments = [order, arrival("e1")] if start else [order]
+            turn = Turn(order=order, arrivals=(arrival("e1"),) if start else ())
             yield await self._client.start_workflow(
                 "Remediation",
-                args=arguments,
+                arg=turn,
                 id=f"remediation/{uuid.uuid4()}",
                 task_queue=queue,
                 result_type=Closing,

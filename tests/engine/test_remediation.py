@@ -310,6 +310,35 @@ async def test_joins_alerts_that_arrive_meanwhile(env):
     assert house.case.joined == ["e2"]
 
 
+async def test_an_alert_that_comes_at_the_very_end_gets_a_turn_of_its_own(env):
+    """What fires when the ending is being written is examined again, as another remediation."""
+    house = House(env.client, plan())
+    house.case.verifying.clear()
+
+    async with house.running() as run:
+        with env.auto_time_skipping_disabled():
+            await house.case.looked.wait()
+            await run.signal(Remediation.arrive, arrival("e2"))
+            await run.signal(Remediation.arrive, arrival("r3", AlertStatus.RESOLVED))
+            house.case.verifying.set()
+            await run.result()
+
+    turns = {call.first_run: call.entries for call in house.case.calls}
+    assert list(turns.values()) == [("e1",), ("e2",)]
+    assert len(turns) == 2
+
+
+async def test_goes_on_with_all_alerts_after_a_run_that_had_ended_already(env):
+    """A last task that is repeated, or a reset, finds its ending on record; nothing is forgotten over that."""
+    house = House(env.client, plan())
+    house.case.withheld_once = Withheld(reason="ended_already", sentence="it ended")
+
+    async with house.running() as run:
+        await run.result()
+
+    assert [call.entries for call in house.case.calls] == [("e1",), ("e1",)]
+
+
 async def test_withdraws_the_question_when_the_alert_resolved_and_it_is_true(env):
     """Resolved is a hint: the checks are asked, and the gate closes only if they agree."""
     house = House(env.client, plan(gate=True))

@@ -553,7 +553,7 @@ DOCUMENT = [
         "approvers: [sre]",
         "approvers: [sre], otherwise: [dba, within 15m, stop]",
         [
-            "13:37: a gate that asks others when nobody answers is not supported yet. Write `otherwise: [stop]` or leave it out: it then ends expired, and `otherwise` of the runbook tells people."
+            "13:37: a gate that asks others when nobody answers is not supported yet. Write `otherwise: [stop]` or leave it out: nothing is done then, and the card says so."
         ],
     ),
     (

@@ -96,7 +96,8 @@ def test_a_lease_that_is_kept_withholds_until_a_person_gives_it_back() -> None:
         "leased",
         (
             "R-7F3K2Q (reboot) left an action on web-1 whose outcome is not known. "
-            "Nothing more is done there until a person has looked and given the target back."
+            "Nothing more is done there until a person has looked and given it back "
+            '(paramedic release web-1 --reason "...").'
         ),
     )
 

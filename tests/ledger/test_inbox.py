@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Text, select, type_coerce
 
-from activities.ledger import inbox, records
+from activities.ledger import inbox, records, schema
 from activities.ledger.inbox import Acceptance, Delivery, InboxEntry
 from activities.ledger.store import Ledger
 from runbooks.model.alert import AlertStatus
@@ -176,3 +177,16 @@ def test_a_batch_that_fails_leaves_nothing(ledger: Ledger) -> None:
 
     assert (claim(ledger), ledger.read_now(records.size)) == ([], 0)
     assert len(accept(ledger, delivery()).entries) == 1
+
+
+def test_every_alert_of_a_notification_has_its_time(ledger: Ledger) -> None:
+    """Each of them, not only the first, is found again by when it came in."""
+    many = [delivery(f"web-{number}") for number in range(5)]
+
+    accept(ledger, *many)
+
+    assert accept(ledger, *many, after=WINDOW / 2).duplicates == 5
+    written = ledger.read_now(
+        lambda c: set(c.execute(select(type_coerce(schema.inbox.c.received_at, Text))).scalars())
+    )
+    assert written == {schema.instant_text(NIGHT)}

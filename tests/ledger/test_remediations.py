@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from activities.ledger import freezes, records, remediations, schema
+from activities.ledger import freezes, leases, records, remediations, schema
 from activities.ledger.store import Ledger
+from activities.ledger.verification import verify
 from runbooks.errors import RefusedError
 from runbooks.model.alert import AlertStatus
-from runbooks.model.record import Record, RecordKind
+from runbooks.model.record import SYSTEM, Record, RecordKind
 from runbooks.model.remediation import Ending
 from tests.ledger.material import NIGHT, admitted, alert, call, closing, delivery, received
 
@@ -383,6 +384,34 @@ def test_a_lease_that_is_kept_lasts_until_a_person_gives_it_back(ledger: Ledger)
     assert ledger.write_now(lambda t: remediations.release_lease(t, name))
     assert not ledger.write_now(lambda t: remediations.release_lease(t, name))
     assert admitted(ledger, call(entries[2], name="third", run="run-3"), at=much_later).fencing == 2
+
+
+def test_who_gives_a_kept_target_back_is_on_record_and_the_ledger_stays_good(ledger: Ledger) -> None:
+    """The record stands beside the remediation, whose last record is its ending."""
+    name = admitted(ledger, call(*received(ledger, delivery()))).remediation
+    close(ledger, name, ending=Ending.FAILED, keep_lease=True)
+    said = {"actor": "local:alice", "source": "cli", "reason": "it had restarted"}
+
+    (kept,) = ledger.read_now(leases.kept_targets)
+    assert (kept.target, kept.remediation, kept.runbook) == ("web-1", name, "disk-full")
+    assert ledger.write_now(lambda t: leases.give_back(t, "web-1", **said)) == kept
+    assert ledger.write_now(lambda t: leases.give_back(t, "web-1", **said)) is None
+
+    (record,) = ledger.read_now(lambda c: records.after(c, -1, 99, {RecordKind.LEASE_RELEASED}))
+    assert (record.stream, record.actor, record.object) == (SYSTEM, "local:alice", "web-1")
+    assert record.data == {"target": "web-1", "remediation": name, "reason": "it had restarted"}
+    assert ledger.read_now(leases.kept_targets) == []
+    assert ledger.read_now(verify).exit_code == 0
+
+
+def test_a_target_that_is_at_work_is_not_given_back(ledger: Ledger) -> None:
+    """A person in a hurry does not take a lease away under somebody who acts."""
+    name = admitted(ledger, call(*received(ledger, delivery()))).remediation
+
+    given = ledger.write_now(lambda t: leases.give_back(t, "web-1", actor="a", source="cli", reason="r"))
+
+    assert given is None
+    assert ledger.read_now(lambda c: remediations.holds_lease(c, name, 1))
 
 
 def test_a_remediation_that_never_was_is_refused(ledger: Ledger) -> None:

@@ -233,8 +233,8 @@ def test_resolved_means_that_the_last_word_was_resolved():
     resolved = read_story(told.records)
     again = read_story(told.wait(minutes=1).joined().records)
 
-    assert (resolved.joined, resolved.resolved_at) == (1, NOON + timedelta(minutes=1))
-    assert (again.joined, again.resolved_at) == (2, None)
+    assert (resolved.joined, resolved.resolved_at) == (0, NOON + timedelta(minutes=1))
+    assert (again.joined, again.resolved_at) == (1, None)
 
 
 def test_the_alert_that_opened_it_is_not_a_further_one():

@@ -17,6 +17,7 @@ from typing import Any
 
 from activities.connections import GroupConnection
 from activities.ledger import cards
+from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
 from bot.answers import Answers
 from bot.keys import ListenerKey
@@ -52,6 +53,7 @@ class FakeOperations:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.frozen: list[Freeze] = []
+        self.kept: list[KeptTarget] = []
 
     async def list_runbooks(self) -> list[RunbookLine]:
         known = RunbookLine(name="service-errors", summary="Restart <it> & hope.", autonomy=Autonomy.GATED)
@@ -64,7 +66,7 @@ class FakeOperations:
         return RunRequested(entry="e1", runbook=name, target=labels.get("service", "?"))
 
     async def status(self) -> Status:
-        return Status(frozen=tuple(self.frozen), running=(), gates=())
+        return Status(frozen=tuple(self.frozen), running=(), gates=(), kept=tuple(self.kept))
 
     async def freeze(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
         self.asked.append(("freeze", scope, reason, actor, source))

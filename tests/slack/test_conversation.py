@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from activities.ledger.leases import KeptTarget
 from bot.slack.card import APPROVE, DENY
 from runbooks.errors import LedgerError
 from runbooks.model.record import RecordKind
-from tests.records import Telling
+from tests.records import NOON, Telling
 from tests.slack.rig import Rig
 
 pytestmark = pytest.mark.slow
@@ -250,6 +251,17 @@ async def test_the_brake_takes_everything_and_a_reason(rig):
     freeze, run = bot.operations.asked
     assert freeze == ("freeze", "*", "don't touch anything", "slack:T0PRACTICE/U0BOB", "slack:C0INCIDENTS")
     assert run[2] == {"service": "check out", "env": "prod"}
+
+
+async def test_the_status_names_targets_that_wait_for_a_person(rig):
+    """
+    With the command that gives one back.
+    """
+    kept = KeptTarget(target="web-1", remediation="R-7F3K2Q", runbook="reboot", since=NOON, fencing=1)
+    async with rig.bot().running() as bot:
+        bot.operations.kept = [kept]
+        await rig.hands.command("/runbook", "status")
+        await rig.overhear('`paramedic release web-1 --reason "..."`')
 
 
 async def test_guests_command_nothing(rig):

@@ -1,20 +1,28 @@
 """How a database gets its tables, step by step; each step is kept for ever.
 
 Alembic carries them out.  The folder is inside the package, so an installation needs no
-`alembic.ini`, and a program that opens the ledger brings it up to date by itself.
+`alembic.ini`, and a program that opens the ledger brings it up to date by itself.  Most starts find
+nothing to do and do not import Alembic; a process that keeps running lets a child do it (`migrate_apart`),
+whose 20 MiB are given back.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect, text
 
+from activities.lazily import lazily
 from activities.ledger.schema import REVISION
 from runbooks.errors import LedgerError
+
+if TYPE_CHECKING:
+    from alembic import command, config
+else:
+    command, config = lazily("alembic.command"), lazily("alembic.config")
 
 
 def prepare_schema(engine: Engine, *, migrate: bool) -> None:
@@ -26,7 +34,7 @@ def prepare_schema(engine: Engine, *, migrate: bool) -> None:
         LedgerError: they are not, and `migrate` is False, or they belong to a newer version.
     """
     with engine.connect() as connection, connection.begin():
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = _revision(connection)
         if found == REVISION:
             return
         if found is not None and found > REVISION:
@@ -42,8 +50,28 @@ def prepare_schema(engine: Engine, *, migrate: bool) -> None:
         command.upgrade(_configuration(connection), "head")
 
 
-def _configuration(connection: Connection) -> Config:
-    configuration = Config()
+def migrate_apart(url: str) -> None:
+    """Bring the ledger at `url` up to date in a process of its own.
+
+    Raises:
+        LedgerError: it cannot be; the message says why.
+    """
+    argv = [sys.executable, "-m", "activities.ledger.migrations", url]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LedgerError(done.stderr.strip().rpartition("\n")[2])
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision that the database says it has; None for one without tables."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("select version_num from alembic_version")).scalar()
+    return found
+
+
+def _configuration(connection: Connection) -> config.Config:
+    configuration = config.Config()
     configuration.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     configuration.attributes["connection"] = connection
     return configuration
