@@ -11,7 +11,6 @@ RUN /opt/paramedic/bin/pip install --no-cache-dir --no-deps --no-build-isolation
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/paramedic paramedic
 COPY --from=build /opt/paramedic /opt/paramedic
-COPY runbooks/catalog /etc/paramedic/runbooks
 USER 10001
 WORKDIR /var/lib/paramedic
 ENV PATH=/opt/paramedic/bin:$PATH \

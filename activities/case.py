@@ -176,6 +176,7 @@ class LedgerCase(CasePort):
         if worst(results) is Verdict.PASSED:
             closing = ending_of_verification(remediation, results)
             closed = await self._ledger.write(lambda t: _record_and_close(t, entries, closing))
+            self._forget(remediation)
             return Measurements(results=_told(results), closed=closed)
         ended = await self._ledger.read(lambda c: records.find(c, f"{remediation}/ending"))
         if ended is not None:  # this look was taken before, and its answer was lost
@@ -189,6 +190,7 @@ class LedgerCase(CasePort):
         """Record the ending and give the lease back."""
         now = datetime.now(UTC)
         await self._ledger.write(lambda t: remediations.close(t, closing, at=now))
+        self._forget(closing.remediation)
 
     async def _measure_and_plan(self, found: Examination, runbook: Runbook, facts: Facts) -> Examination:
         checks = render_checks(runbook, facts, self._vocabulary)
@@ -229,6 +231,10 @@ class LedgerCase(CasePort):
         self._examined[remediation] = facts
         if len(self._examined) > REMEMBERED:
             self._examined.popitem(last=False)
+
+    def _forget(self, remediation: str) -> None:
+        self._examined.pop(remediation, None)
+        self._plans.forget(remediation)
 
     async def _runbook(self, digest: str) -> Runbook | None:
         """Return the version of a runbook that was kept under `digest`: what matched is what runs."""

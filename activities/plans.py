@@ -1,7 +1,7 @@
 """Plans on record: where acting and verifying activities get what they carry out.
 
 A plan is named by the remediation and its digest.  Since records never change, one that was read
-once is kept in memory.
+once is kept in memory, until its remediation has ended.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ class Plans:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._known: OrderedDict[str, Plan] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, Plan]] = OrderedDict()
 
     def remember(self, remediation: str, digest: str, plan: Plan) -> None:
         """Keep a plan that has just been put on record."""
-        self._known[event_of(remediation, digest)] = plan
+        self._known[remediation] = (digest, plan)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+    def forget(self, remediation: str) -> None:
+        """Let go of the plan of a remediation that has ended."""
+        self._known.pop(remediation, None)
 
     async def get(self, remediation: str, digest: str) -> Plan:
         """Return the plan with this digest.
@@ -40,13 +44,15 @@ class Plans:
         Raises:
             RefusedError: none is on record for this remediation.
         """
-        event = event_of(remediation, digest)
-        if event not in self._known:
-            record = await self._ledger.read(lambda c: records.find(c, event))
-            if record is None:
-                raise RefusedError("not_planned", f"No plan with this digest is on record for {remediation}.")
-            self.remember(remediation, digest, _plan_of(record))
-        return self._known[event]
+        known = self._known.get(remediation)
+        if known is not None and known[0] == digest:
+            return known[1]
+        record = await self._ledger.read(lambda c: records.find(c, event_of(remediation, digest)))
+        if record is None:
+            raise RefusedError("not_planned", f"No plan with this digest is on record for {remediation}.")
+        plan = _plan_of(record)
+        self.remember(remediation, digest, plan)
+        return plan
 
     async def action(self, order: ActionOrder, uses: str) -> PlannedAction:
         """Return the action that `order` names, which is to be done by `uses`.

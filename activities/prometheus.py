@@ -23,20 +23,23 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests
-from prometheus_api_client import PrometheusConnect
 from pydantic import BaseModel, ConfigDict, Field
-from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError as TransportError
-from urllib3.util import Retry
 
 from activities.actions import Action, Measurement, Scene, action
 from activities.connections import PrometheusConnection, SecretMissingError, reveal
+from activities.lazily import lazily
 from activities.selectors import Selector, UnreadableQueryError, selectors
 from runbooks.errors import MeasureError
 from runbooks.model.action import ActionClass, Effect, PromQL
+
+if TYPE_CHECKING:
+    import prometheus_api_client
+    import requests
+    import urllib3
+else:
+    prometheus_api_client, requests, urllib3 = map(lazily, ("prometheus_api_client", "requests", "urllib3"))
 
 _ANSWER_LIMIT = 4 * 1024 * 1024  # bytes; one series needs a few hundred
 _THREADS = 8  # the client library blocks; its own threads, so that a hanging Prometheus holds up nobody else
@@ -163,12 +166,12 @@ class Prometheus:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.hooks["response"].append(_guard)
-        self._connect = PrometheusConnect(
+        self._connect = prometheus_api_client.PrometheusConnect(
             url=str(connection.url).rstrip("/"),
             session=self._session,
             auth=None if connection.token is None else _BearerToken(connection.token),
             timeout=self._timeout,
-            retry=Retry(total=0),  # whoever asked knows whether asking again makes sense
+            retry=urllib3.Retry(total=0, read=False),  # whoever asked knows whether asking again makes sense
         )
 
     @classmethod
@@ -195,7 +198,7 @@ class Prometheus:
         try:
             async with asyncio.timeout(2 * self._timeout):  # an answer may come in drops
                 rows = await loop.run_in_executor(self._threads, self._query, expression, at)
-        except (requests.RequestException, TransportError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise MeasureError(f"Prometheus did not answer: {_reason(error)}", retryable=True) from error
         except TimeoutError as error:
             raise MeasureError("Prometheus did not answer in time", retryable=True) from error
@@ -241,7 +244,7 @@ def _sample(row: Mapping[str, Any]) -> Sample:
     return Sample(value=float(value), at=datetime.fromtimestamp(at, UTC), labels=row["metric"])
 
 
-class _BearerToken(AuthBase):
+class _BearerToken:
     """Adds the token, read anew for each request."""
 
     def __init__(self, reference: str) -> None:

@@ -11,13 +11,18 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from activities.lazily import lazily
 from runbooks.errors import ParamedicError
 from runbooks.model.decision import SignedDecision
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+else:
+    exceptions = lazily("cryptography.exceptions")
+    ed25519 = lazily("cryptography.hazmat.primitives.asymmetric.ed25519")
 
 PUBLIC_KEY_LENGTH = 32  # bytes, raw
 
@@ -44,14 +49,14 @@ class TrustedKeys:
     """
 
     def __init__(self, public_keys: Iterable[bytes]) -> None:
-        self._keys: dict[str, Ed25519PublicKey] = {}
+        self._keys: dict[str, ed25519.Ed25519PublicKey] = {}
         for raw in public_keys:
             if len(raw) != PUBLIC_KEY_LENGTH:
                 raise PublicKeyWrongError(
                     f"a public key has {PUBLIC_KEY_LENGTH} bytes, this one has {len(raw)}: "
                     "give the Ed25519 key itself in base64, without a header"
                 )
-            self._keys[key_id(raw)] = Ed25519PublicKey.from_public_bytes(raw)
+            self._keys[key_id(raw)] = ed25519.Ed25519PublicKey.from_public_bytes(raw)
 
     @classmethod
     def from_texts(cls, own: Iterable[bytes], others: Iterable[str]) -> Self:
@@ -74,7 +79,10 @@ class TrustedKeys:
             return False
         try:
             key.verify(signed.signature_bytes(), signed.decision.signed_bytes())
-        except (InvalidSignature, ValueError):  # ValueError: not base64, or text that no bytes can hold
+        except (
+            exceptions.InvalidSignature,
+            ValueError,
+        ):  # ValueError: not base64, or text that no bytes can hold
             return False
         return True
 

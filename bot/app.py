@@ -7,10 +7,13 @@ order it starts and stops, reads it from top to bottom.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from enum import Flag, auto
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
@@ -41,10 +44,11 @@ from bot.only_one import only_one
 from bot.operations import Operations
 from bot.running import until_signal
 from bot.settings import Settings
-from bot.temporal_client import connect, connect_patiently
+from bot.temporal_client import NoTemporalError, connect, connect_patiently
 from bot.temporal_server import TemporalServer
 from bot.worker import build_worker
 from runbooks.errors import LedgerError, ParamedicError
+from runbooks.model.record import SYSTEM, Entry, RecordKind
 
 if TYPE_CHECKING:
     from bot.slack import conversation as slack
@@ -84,6 +88,7 @@ async def run_process(settings: Settings, parts: Parts) -> None:
     registry = Registry.installed()
     connections = read_connections(settings.connections)
     _refuse_silence(settings, parts)
+    _refuse_nowhere(settings, parts)
     settings.data.mkdir(parents=True, exist_ok=True)
     freeze_file = settings.data / FILE_NAME
 
@@ -95,6 +100,14 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         ledger = Ledger.open(settings.ledger)
         stack.callback(ledger.close)
         stack.push_async_callback(running.cancel)  # before the ledger closes under those who follow it
+
+        await ledger.append(_process("started", parts))
+
+        async def record_stop(kind: type[BaseException] | None, *_: object) -> None:
+            if kind is None:  # else it did not stop in order, and must not say so
+                await ledger.append(_process("stopped", parts))
+
+        stack.push_async_exit(record_stop)
 
         catalog = Catalog.load(settings.runbooks, registry.vocabulary)
         _report(catalog)
@@ -117,8 +130,9 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         client = await connect(settings, address, lazy=not embedded)
 
         voices = slack.Voices(settings, ledger, connections.groups) if settings.slack == "on" else None
-        key = ListenerKey.load_or_create(settings.data / "keys")
-        trusted = TrustedKeys.from_texts([], [key.public_text, *settings.decision_keys])
+        key = ListenerKey.load_or_create(settings.data / "keys") if voices else None
+        own = [key.public_key] if key else []
+        trusted = TrustedKeys.from_texts(own, settings.decision_keys)
 
         if Parts.WORKER in parts:
             performer = Performer(registry, connections, voices.teller if voices else None)
@@ -147,7 +161,7 @@ async def run_process(settings: Settings, parts: Parts) -> None:
 
             operations = Operations(ledger, intake, freeze_file=freeze_file)
             running.add("brake", _settle(operations.brake))
-            if voices is not None:
+            if voices is not None and key is not None:
                 conversation = slack.Conversation(voices, ledger, operations, key, client)
                 stack.push_async_callback(conversation.stop)
                 await conversation.start(running)
@@ -166,13 +180,33 @@ async def run_process(settings: Settings, parts: Parts) -> None:
 
 
 def _refuse_silence(settings: Settings, parts: Parts) -> None:
-    """Refuse to serve without a chat that nobody said should be missing: gates would ask nobody."""
+    """Refuse to run without a chat that nobody said should be missing: nobody would be asked, or told."""
     tokens = settings.slack_bot_token and settings.slack_app_token
-    if Parts.WEB in parts and settings.slack == "on" and not tokens:
+    if parts & (Parts.WEB | Parts.WORKER) and settings.slack == "on" and not tokens:
         raise NoSlackError(
             "there are no Slack tokens: set PARAMEDIC_SLACK_BOT_TOKEN and PARAMEDIC_SLACK_APP_TOKEN (docs/slack.md), "
-            "or say PARAMEDIC_SLACK=off if gates shall find nobody. To try Paramedic without Slack: make demo"
+            "or say PARAMEDIC_SLACK=off if gates and escalations shall find nobody. To try Paramedic without Slack: make demo"
         )
+
+
+def _refuse_nowhere(settings: Settings, parts: Parts) -> None:
+    """Refuse to run without Temporal before anything is created."""
+    if Parts.TEMPORAL not in parts and settings.temporal_address is None:
+        raise NoTemporalError
+
+
+def _process(what: str, parts: Parts) -> Entry:
+    """Return the record of a process that starts or stops."""
+    at, pid = datetime.now(UTC), os.getpid()
+    return Entry(
+        event_id=f"process/{what}/{at.isoformat()}/{pid}",
+        stream=SYSTEM,
+        kind=RecordKind.PROCESS,
+        actor="bot:process",
+        source="app",
+        at=at,
+        data={"what": what, "parts": list(_names(parts)), "version": version("paramedic"), "pid": pid},
+    )
 
 
 def _names(parts: Parts) -> Iterator[str]:
@@ -181,6 +215,12 @@ def _names(parts: Parts) -> Iterator[str]:
 
 def _report(catalog: Catalog) -> None:
     log.info("runbooks in force", folder=str(catalog.folder), runbooks=sorted(catalog.runbooks))
+    if not catalog.runbooks:
+        log.warning(
+            "no runbook is in force: alerts are taken, and nothing is done about them; put *.yaml files directly "
+            "into the folder, or set PARAMEDIC_RUNBOOKS to another one",
+            folder=str(catalog.folder.resolve()),
+        )
     for error in catalog.errors:
         log.error("a runbook is refused, the others keep working", problem=str(error))
 

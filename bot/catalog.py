@@ -194,7 +194,7 @@ def aim(runbook: Runbook, facts: Facts) -> Match:
 
 def _stamps(folder: Path) -> Stamps:
     """Return name, time of change and size of each runbook file in `folder`, by name."""
-    files = sorted(each for each in folder.iterdir() if each.suffix in SUFFIXES)
+    files = sorted(each for each in folder.iterdir() if each.suffix in SUFFIXES and not each.is_dir())
     seen = ((file.name, file.stat()) for file in files)
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in seen)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from activities.ledger import inbox, remediations
 from activities.ledger.inbox import Delivery, InboxEntry
 from activities.ledger.store import Ledger, Transaction
@@ -22,6 +24,8 @@ AT_ONCE = 500
 
 NO_TARGET = "target_not_rendered"
 """The reason on record where a runbook matched and it cannot be said what it would act on."""
+
+log = structlog.get_logger(__name__)
 
 Wake = Callable[[Sequence[InboxEntry]], None]
 
@@ -99,7 +103,12 @@ class Intake:
         at = datetime.now(UTC)
         acceptance = await self._ledger.write(lambda transaction: self._accept(transaction, addressed, at))
         entries = acceptance.entries
-        withheld = {_address_of(each.delivery) for each in addressed if each.withheld}
+        withheld = {_address_of(each.delivery): each.withheld for each in addressed if each.withheld}
+        for entry in entries:
+            if problem := withheld.get(_address_of(entry)):
+                log.warning(
+                    "an alert is not acted on: it names no target", entry=entry.entry, problem=problem
+                )
         self.wake([entry for entry in entries if entry.runbook and _address_of(entry) not in withheld])
         accepted = sum(1 for entry in entries if entry.runbook)
         return Taken(accepted, acceptance.duplicates, len(entries) - accepted)
@@ -136,7 +145,7 @@ def _address(catalog: Catalog, alert: Alert, sender: str) -> list[Addressed]:
                     "target": match.target,
                 }
             ),
-            withheld=str(match.error) if match.error else "",
+            withheld=f"{alert.name} for {match.runbook.name}: {match.error}" if match.error else "",
         )
         for match in matched
     ]

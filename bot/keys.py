@@ -11,21 +11,21 @@ import base64
 import os
 import secrets
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
-
+from activities.lazily import lazily
 from activities.signatures import TrustedKeys, key_id
 from runbooks.errors import ParamedicError
 from runbooks.model.decision import Decision, SignedDecision
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+else:
+    exceptions = lazily("cryptography.exceptions")
+    serialization = lazily("cryptography.hazmat.primitives.serialization")
+    ed25519 = lazily("cryptography.hazmat.primitives.asymmetric.ed25519")
 
 __all__ = ["KEY_FILE", "KeyFileError", "ListenerKey", "TrustedKeys", "key_id"]
 
@@ -41,15 +41,17 @@ class KeyFileError(ParamedicError):
 class ListenerKey:
     """An Ed25519 key with which one listener seals decisions."""
 
-    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+    def __init__(self, private_key: ed25519.Ed25519PrivateKey) -> None:
         self._private_key = private_key
-        self.public_key = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.public_key = private_key.public_key().public_bytes(
+            serialization.Encoding.Raw, serialization.PublicFormat.Raw
+        )
         self.key_id = key_id(self.public_key)
 
     @classmethod
     def generate(cls) -> Self:
         """Return a new key that is kept nowhere."""
-        return cls(Ed25519PrivateKey.generate())
+        return cls(ed25519.Ed25519PrivateKey.generate())
 
     @classmethod
     def load_or_create(cls, folder: Path) -> Self:
@@ -79,17 +81,17 @@ class ListenerKey:
         )
 
 
-def _load(path: Path) -> Ed25519PrivateKey:
+def _load(path: Path) -> ed25519.Ed25519PrivateKey:
     if path.stat().st_mode & 0o007:
         raise KeyFileError(
             f"everybody on this machine can read the listener's key {path}. "
             "Delete it, so that a new one is made, and find out who could have copied it."
         )
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, exceptions.UnsupportedAlgorithm) as error:
         raise KeyFileError(f"{path} is not a private key in PEM: {error}. Move it away.") from error
-    if not isinstance(key, Ed25519PrivateKey):
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise KeyFileError(f"{path} is not an Ed25519 key. Move it away, so that a new one is made.")
     return key
 
@@ -98,7 +100,9 @@ def _create(path: Path) -> None:
     """Write a new key to `path` in one step; leave a key alone that appeared meanwhile."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     try:
         _write(draft, pem)
         _link(draft, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -21,9 +21,22 @@ _QUIET = (
 )
 
 
+class _Stderr:
+    """Standard error as it is when something is written: it may have been exchanged since, and closed."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+
 def configure_logs(form: Literal["json", "text"], output: TextIO | None = None) -> None:
     """Send all logs to `output`, which is stderr where none is given.  Libraries are heard from warnings on: some log whole bodies below that."""
-    output = output or sys.stderr
+    output = output or cast("TextIO", _Stderr())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -42,7 +42,7 @@ ENTRIES_REMEMBERED = 100_000  # alerts that wait for their admission, at most
 READ_DEADLINE = 2.0  # seconds
 BATCH = 1_000  # records read at once while catching up
 
-ANSWERS = (200, 400, 401, 403, 405, 413, 415, 500, 503)
+ANSWERS = (200, 400, 401, 403, 404, 405, 413, 415, 500, 503)
 GATE_OUTCOMES = ("approved", "denied", "expired", "withdrawn")
 
 _ENDINGS = frozenset(ending.value for ending in Ending)

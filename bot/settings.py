@@ -33,8 +33,8 @@ class Settings(BaseModel):
     data: Path = Path(".paramedic")
     """Folder of all state: the ledger, Temporal's database, keys, the freeze file."""
 
-    runbooks: Path = Path("runbooks/catalog")
-    """Folder of the runbooks, one YAML file each."""
+    runbooks: Path = Path("runbooks")
+    """Folder of the runbooks, one YAML file each, directly in it."""
 
     connections: Path | None = None
     """YAML file that names the outside systems: Prometheus, endpoints, hosts, supervisors, groups."""
@@ -55,7 +55,7 @@ class Settings(BaseModel):
     """`user:password` pairs that senders may use, separated by commas."""
 
     duplicate_window: timedelta = Field(default=timedelta(minutes=10), gt=timedelta())
-    """The same words from the same sender within this time are a duplicate and go no further."""
+    """The same words about the same alert, whoever sends them, within this time are a duplicate and go no further."""
 
     temporal_address: str | None = None
     """`host:port` of a Temporal cluster.  Unset: `paramedic up` runs the embedded server."""

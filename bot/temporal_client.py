@@ -49,6 +49,11 @@ class NoTemporalError(ParamedicError):
 
     code = "no_temporal"
 
+    def __init__(self) -> None:
+        super().__init__(
+            "no Temporal cluster is set: set PARAMEDIC_TEMPORAL_ADDRESS, or run `paramedic up`, which brings its own"
+        )
+
 
 async def connect(settings: Settings, address: str | None, *, lazy: bool) -> Client:
     """Return a client.
@@ -61,9 +66,7 @@ async def connect(settings: Settings, address: str | None, *, lazy: bool) -> Cli
         RuntimeError: not lazy, and nobody answers.
     """
     if address is None:
-        raise NoTemporalError(
-            "no Temporal cluster is set: set PARAMEDIC_TEMPORAL_ADDRESS, or run `paramedic up`, which brings its own"
-        )
+        raise NoTemporalError
     key = settings.temporal_api_key
     return await Client.connect(
         address,

@@ -26,6 +26,7 @@ from runbooks.errors import ParamedicError
 
 READY_WITHIN = 30.0  # seconds; under load the first start of a new database takes a few
 STOP_WITHIN = 15.0  # seconds from SIGTERM to SIGKILL
+START_ATTEMPTS = 3
 RESTART_PAUSE = 0.5  # seconds
 
 _TUNING = (
@@ -77,8 +78,16 @@ class TemporalServer:
                 "or name one with PARAMEDIC_TEMPORAL_BINARY"
             )
         await self._take_lock()
-        self._spawn()
-        await self._ready()
+        for attempt in range(1, START_ATTEMPTS + 1):
+            self._spawn()
+            try:
+                await self._ready()
+            except TemporalServerError as error:
+                # Some of its ports are free ones that it looks for itself, and another may be quicker.
+                if attempt == START_ATTEMPTS or "address already in use" not in str(error):
+                    raise
+            else:
+                return
 
     async def supervise(self) -> None:
         """Start the child again whenever it ends, until `stop`."""

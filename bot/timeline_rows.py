@@ -55,8 +55,9 @@ def as_alert(alert: Alert | None) -> str:
 
 
 def as_arguments(arguments: Mapping[str, Any]) -> str:
-    """Return arguments for people: `host=web-1, argv=[find, /var/log]`."""
-    return ", ".join(f"{name}={_as_argument(value)}" for name, value in arguments.items())
+    """Return arguments for people: `host=web-1, argv=[find, /var/log]`.  What is absent is left out."""
+    given = ((name, value) for name, value in arguments.items() if value is not None)
+    return ", ".join(f"{name}={_as_argument(value)}" for name, value in given)
 
 
 def _as_argument(value: object) -> str:

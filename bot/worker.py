@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,9 @@ from runbooks.engine.remediation import TASK_QUEUE, Remediation
 STICKY_TIMEOUT = timedelta(seconds=3)
 """How long a workflow waits for a worker that froze before another takes over."""
 
+WORKFLOW_THREADS = 4
+"""Workflow code only decides and never waits in a thread: more threads would cost memory and gain nothing."""
+
 
 def build_worker(
     client: Client, activities: Sequence[Callable[..., Any]], guard: Guard, *, shutdown_grace: timedelta
@@ -28,6 +32,7 @@ def build_worker(
         activities=activities,
         interceptors=[guard],
         workflow_runner=workflow_runner(),
+        workflow_task_executor=ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="workflow"),
         graceful_shutdown_timeout=shutdown_grace,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )

@@ -151,3 +151,15 @@ async def test_records_a_change_once(way):
     assert recorded[0].data["runbooks"] == {"host-slow": digest}
     kept = way.ledger.read_now(lambda connection: versions.text_of(connection, digest))
     assert kept == (way.catalog_folder / "host-slow.yaml").read_text()
+
+
+def test_only_yaml_files_directly_in_the_folder_are_runbooks(way):
+    """The folder may be a package with a catalog in it: nothing below it is put in force by chance."""
+    below = way.catalog_folder / "demo.yaml"
+    below.mkdir()
+    (below / "deep.yaml").write_text("runbook: deep")
+    (way.catalog_folder / "reading.py").write_text("")
+
+    catalog = way.catalog.reloaded()
+
+    assert (sorted(catalog.runbooks), catalog.errors) == (["host-slow"], ())

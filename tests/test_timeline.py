@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 from bot.timeline import ENDING_WORDS, timeline
+from bot.timeline_rows import as_arguments
 from bot.timeline_views import as_json, as_markdown_page, as_terminal
+from runbooks.model.alert import AlertStatus
 from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Ending
 from runbooks.policy.story import StoryError
@@ -272,3 +274,15 @@ def test_half_a_story_is_no_timeline():
     """A record that is missing is reported and not papered over."""
     with pytest.raises(StoryError):
         timeline(a_good_night().records[1:])
+
+
+def test_an_argument_that_is_absent_is_left_out():
+    """`alert=None` says nothing that a person could use."""
+    assert as_arguments({"host": "web-1", "alert": None, "attempts": 0}) == "host=web-1, attempts=0"
+
+
+def test_the_all_clear_is_no_further_notification():
+    """A resolved alert is told as what it is."""
+    told = Telling().admitted().joined(AlertStatus.RESOLVED)
+
+    assert [row.what for row in timeline(told.records).rows][1] == "Was told that ServiceErrors has resolved"

@@ -27,7 +27,7 @@ def list_actions(as_json: AsJson = False) -> None:
     """The actions that runbooks can use.
 
     Each with what it does to the world, what may be done after an attempt whose outcome is unknown
-    (its class), and its parameters; those in brackets may be left out.
+    (its class), and its parameters; those in brackets may be left out. What a check measures stands in `result`.
 
     Example: paramedic actions
     """
@@ -47,7 +47,10 @@ def _summary(declaration: Declaration) -> Text:
     text = Text(visible(declaration.summary))
     fields = declaration.parameters.model_fields
     names = [name if field.is_required() else f"[{name}]" for name, field in fields.items()]
-    return text.append(f"\n{' '.join(names) or 'no parameters'}", style="dim")
+    text.append(f"\n{' '.join(names) or 'no parameters'}", style="dim")
+    if declaration.samples:
+        text.append(f"\nresult: {' '.join(declaration.samples)}", style="dim")
+    return text
 
 
 def describe(declaration: Declaration) -> Mapping[str, Any]:
@@ -60,4 +63,5 @@ def describe(declaration: Declaration) -> Mapping[str, Any]:
         "timeout": as_span(declaration.timeout),
         "attempts": declaration.attempts,
         "parameters": declaration.parameters.model_json_schema(),
+        "result": list(declaration.samples),
     }

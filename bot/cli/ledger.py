@@ -14,7 +14,7 @@ from activities.ledger.store import Ledger
 from activities.ledger.verification import Verification, VerifiedState, verify
 from bot.cli.terminal import AsJson, add_rows, new_commands, new_table, settings, show, show_json, show_line
 from bot.timeline_rows import as_time
-from bot.timeline_views import facts_table, result_text
+from bot.timeline_views import result_text
 from bot.visible import visible
 from runbooks.model.record import Record
 
@@ -71,7 +71,10 @@ def _show_report(report: Verification, remediations: int) -> None:
     style = "bold green" if report.state is VerifiedState.OK else "bold red"
     why = f": {report.problem}" if report.problem else ""
     show_line(Text(visible(f"ledger verify: {report.state.replace('_', ' ')}{why}"), style=style))
-    show(facts_table(tuple((name, value) for name, value in facts if value)))
+    # A line each, however narrow the terminal: a root that is broken cannot be copied or searched for.
+    for name, value in facts:
+        if value:
+            show_line(Text.assemble((f"{name:<18}", "dim"), visible(value)))
 
 
 @app.command()
@@ -89,6 +92,8 @@ def tail(
         show_json([record.model_dump(mode="json") for record in records])
         return
     table = new_table("seq", "time", "stream", "record", "outcome", "who")
+    for column in table.columns[:2]:
+        column.no_wrap = True
     show(add_rows(table, [_as_row(record) for record in records]))
 
 

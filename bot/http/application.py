@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,6 +14,9 @@ from bot.http.receiver import Receiver
 from bot.metrics import CONTENT_TYPE, Metrics
 
 ALERTS = "/alerts/alertmanager"
+ALERTS_FOLDER = "/alerts"
+
+log = structlog.get_logger(__name__)
 
 
 def build_http(receiver: Receiver, metrics: Metrics, health: Health) -> Starlette:
@@ -30,6 +34,13 @@ def build_http(receiver: Receiver, metrics: Metrics, health: Health) -> Starlett
         ready, words = await health.words()
         return JSONResponse({"ready": ready, **words}, 200 if ready else 503)
 
+    async def say_no(request: Request, error: Exception) -> Response:
+        answer = _refusal(error)
+        if answer.status_code == 404 and request.url.path.startswith(ALERTS_FOLDER):
+            log.warning("alerts refused: wrong path", path=request.url.path[:200], right=ALERTS)
+            metrics.answered(404)
+        return answer
+
     application = Starlette(
         routes=[
             Route(ALERTS, receiver, name="alerts"),
@@ -37,14 +48,14 @@ def build_http(receiver: Receiver, metrics: Metrics, health: Health) -> Starlett
             Route("/healthz", show_life, methods=["GET"]),
             Route("/readyz", show_readiness, methods=["GET"]),
         ],
-        exception_handlers={HTTPException: _say_no, Exception: _say_sorry},
+        exception_handlers={HTTPException: say_no, Exception: _say_sorry},
     )
     # A redirect to the path without its slash would turn Alertmanager's POST into a GET.
     application.router.redirect_slashes = False
     return application
 
 
-async def _say_no(_: Request, error: Exception) -> Response:
+def _refusal(error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     sentences = {
         404: f"there is nothing here; alerts go to {ALERTS}",

@@ -6,8 +6,8 @@ table, so after a crash it goes on where it was: what has a row is never posted 
 
 Each remediation has a desk that shows one state at a time.  Whatever was recorded while a call
 was under way is shown together by the next one, so a slow Slack gets fewer messages, not later
-ones.  If the channel is gone, the desk keeps trying: the gate stays open, and the command line
-answers it too.
+ones.  If the channel is gone, the desk keeps trying: the gate stays open until its
+time is over.
 
 Not everything deserves a card.  What ended before there was a plan (not needed, withheld) gets
 one short line; lines that come close together share a message.  What was withheld because the
@@ -27,6 +27,7 @@ from slack_sdk.errors import SlackObjectFormationError
 from activities.ledger import cards, records
 from activities.ledger.cards import Card
 from activities.ledger.store import Ledger, Transaction
+from bot.intake import NO_TARGET
 from bot.slack.card import is_open, plain_card, render_card
 from bot.slack.headline import headline
 from bot.slack.message import Message, say
@@ -153,7 +154,7 @@ class Presenter:
         self._followed = record.seq
         if record.stream != SYSTEM:
             name = record.stream
-        elif record.kind in {RecordKind.FREEZE, RecordKind.THAW}:
+        elif record.kind in {RecordKind.FREEZE, RecordKind.THAW} or _is_without_target(record):
             name = f"{record.kind.value}/{record.seq}"
         else:
             return
@@ -187,7 +188,7 @@ class Presenter:
     async def _try_to_show(self, desk: _Desk, first: Record) -> bool | None:
         """Return whether it has ended; None: it could not be shown, and must be tried again."""
         try:
-            return await self._show_brake(first) if first.stream == SYSTEM else await self._show(desk)
+            return await self._show_line(first) if first.stream == SYSTEM else await self._show(desk)
         except (SlackRefusedError, SlackAwayError, LedgerError) as error:
             LOG.warning("not shown in Slack yet", remediation=desk.remediation, error=str(error))
         except Exception:  # one odd remediation must not take all other cards away
@@ -336,9 +337,9 @@ class Presenter:
 
     # --- short lines ----------------------------------------------------------------------------
 
-    async def _show_brake(self, record: Record) -> bool:
+    async def _show_line(self, record: Record) -> bool:
         if self._clock() - record.at < OLD_NEWS:
-            await self._say_line(_brake_line(record))
+            await self._say_line(_system_line(record))
         self._desks[f"{record.kind.value}/{record.seq}"].pending = None
         await self._remember(self._position())
         return True
@@ -395,7 +396,14 @@ def _short_line(story: Story) -> str:
     return f"{words}{f'. {why}' if known else ''} ({about})"
 
 
-def _brake_line(record: Record) -> str:
+def _is_without_target(record: Record) -> bool:
+    """Return whether a runbook was written for an alert that cannot be acted on: else nobody would know."""
+    return record.kind is RecordKind.ALERT_EXPLAINED and record.data.get("reason") == NO_TARGET
+
+
+def _system_line(record: Record) -> str:
+    if record.kind is RecordKind.ALERT_EXPLAINED:
+        return f"▲ *An alert is not acted on:* {line(str(record.data.get('sentence', '')), 400)}"
     scope = str(record.data.get("scope", ""))
     what = "everything" if scope == "*" else code(scope, 120)
     reason = line(str(record.data.get("reason", "")), 300)

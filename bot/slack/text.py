@@ -77,10 +77,11 @@ def quote(text: str, limit: int, most_lines: int) -> str:
 
 
 def arguments(values: dict[str, Any], limit: int = 300) -> str:
-    """Return an action's parameters as inline code, each as name=value."""
+    """Return an action's parameters as inline code, each as name=value; what is absent is left out."""
     parts = [
         f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in values.items()
+        if value is not None
     ]
     return code(" ".join(parts), limit) if parts else ""
 

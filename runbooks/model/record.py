@@ -58,7 +58,7 @@ class RecordKind(StrEnum):
     LEASE_RELEASED = "lease.released"
     #: runbooks {name: digest}, refused [{file, line, column, problem}]; system
     CATALOG = "catalog"
-    #: what, version, pid; a process started or stopped; system
+    #: what (started, stopped), parts, version, pid; a process started, or stopped in order; system
     PROCESS = "process"
 
 

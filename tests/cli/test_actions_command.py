@@ -34,3 +34,14 @@ def test_json_has_the_schema_of_the_parameters():
 
     assert described["ssh.run"]["effect"] == "destructive"
     assert set(described["ssh.run"]["parameters"]["required"]) == {"host", "argv"}
+
+
+def test_what_a_check_measures_is_listed():
+    """Who writes `expect: result.…` finds the names without reading code."""
+    declared = Registry.installed().vocabulary["http.check"]
+    (told,) = [
+        each for each in json.loads(paramedic("actions", "--json").stdout) if each["name"] == "http.check"
+    ]
+
+    assert told["result"] == list(declared.samples) != []
+    assert f"result: {' '.join(declared.samples)}" in " ".join(paramedic("actions").stdout.split())

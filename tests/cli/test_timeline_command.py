@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 
 import pytest
 
 from activities.ledger.store import Ledger
+from bot.cli.terminal import OUT
 from runbooks.model.record import Entry
 from tests.cli.terminal import paramedic
 from tests.records import Telling, a_good_night
@@ -146,3 +148,14 @@ def test_a_ledger_that_cannot_be_read_is_not_called_good(tmp_path, content):
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr
+
+
+def test_what_is_copied_is_never_broken(data, monkeypatch):
+    """The root and the times are whole also where the terminal has 80 columns."""
+    monkeypatch.setattr(OUT, "_width", 80)
+    root = json.loads(paramedic("ledger", "verify", "--json", data=data).stdout)["root"]
+    verified = paramedic("ledger", "verify", data=data).stdout
+    tail = paramedic("ledger", "tail", "-n", "1", data=data).stdout
+
+    assert root in verified
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", tail)

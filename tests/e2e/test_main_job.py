@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from activities.freeze_file import FILE_NAME
+from activities.ledger import records
+from activities.ledger.store import Ledger
 from bot.slack.card import APPROVE, DENY
 from bot.slack.interactions import REASON_BLOCK
 from runbooks.model.record import RecordKind
@@ -329,6 +331,55 @@ async def test_refuses_to_serve_without_slack_and_names_the_demo(tmp_path):
     assert answer.returncode == 2
     assert "make demo" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "said", "complaint"),
+    [
+        ("worker", {}, "PARAMEDIC_SLACK_BOT_TOKEN"),
+        ("worker", {"PARAMEDIC_SLACK": "off"}, "PARAMEDIC_TEMPORAL_ADDRESS"),
+        ("serve", {"PARAMEDIC_SLACK": "off"}, "PARAMEDIC_TEMPORAL_ADDRESS"),
+    ],
+)
+async def test_what_is_missing_is_said_before_anything_is_created(tmp_path, part, said, complaint):
+    """A worker without Slack could call nobody; and a refused process leaves no data folder behind."""
+    answer = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "bot", part], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **said},
+    )  # fmt: skip
+
+    assert answer.returncode == 2
+    assert complaint in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_process_writes_its_start_and_its_orderly_stop_and_says_that_no_runbook_is_in_force(tmp_path):
+    """An auditor sees when it ran; a newcomer sees why nothing happens."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "up", cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env={
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PARAMEDIC_SLACK": "off",
+            "PARAMEDIC_HTTP_PORT": "0", "PARAMEDIC_TEMPORAL_PORT": "0",
+        },
+    )  # fmt: skip
+    told = b""
+    try:
+        async with asyncio.timeout(60):
+            while b"alerts are taken" not in told:
+                told += await process.stderr.read(4096)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == 0
+    assert b"no runbook is in force" in told
+    assert str(tmp_path / "runbooks").encode() in told
+    ledger = Ledger.open(f"sqlite:///{tmp_path / '.paramedic' / 'ledger.db'}", create=False)
+    written = ledger.read_now(lambda c: records.after(c, -1, 99, {RecordKind.PROCESS}))
+    ledger.close()
+    assert [record.data["what"] for record in written] == ["started", "stopped"]
+    assert {record.data["pid"] for record in written} == {process.pid}
+    assert written[0].data["parts"] == ["temporal", "web", "worker"]
 
 
 async def test_a_second_bot_on_the_same_folder_is_refused(tmp_path):

@@ -128,6 +128,23 @@ async def test_the_freeze_file_stops_the_next_action(surgery):
     assert surgery.world.calls == []
 
 
+@pytest.mark.parametrize(
+    ("raised", "sentence", "reason"),
+    [
+        (UnknownOutcomeError("patient answered 500"), "patient answered 500", "unknown"),
+        (KeyError("depth"), "KeyError: 'depth'", "error"),
+    ],
+)
+async def test_an_unknown_outcome_is_told_in_the_words_of_the_action(surgery, raised, sentence, reason):
+    """People read a sentence, not the name of a class; only of what nobody foresaw the class is named."""
+    await surgery.examine(uses="test.opaque")
+    surgery.world.raises = raised
+
+    receipt = await surgery.attend(surgery.order())
+
+    assert (receipt.outcome, receipt.sentence, receipt.reason) == (Outcome.UNKNOWN, sentence, reason)
+
+
 async def test_people_are_told_even_while_frozen(surgery):
     """A freeze stops acting, not talking."""
     await surgery.examine()

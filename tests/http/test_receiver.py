@@ -9,6 +9,7 @@ import sqlite3
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.http import receiver as receiver_module
 from bot.http.application import ALERTS
@@ -226,6 +227,7 @@ async def test_never_redirects(way, path):
         answer = await sender.request("POST", path, content=b"{}")
 
     assert answer.status_code == 404
+    assert way.counted("paramedic_receiver_answers_total", code="404") == path.startswith("/alerts")
     assert "location" not in answer.headers
     assert ALERTS in answer.json()["error"]
 
@@ -390,4 +392,25 @@ async def test_works_with_unknown_and_missing_fields(way):
 def test_says_at_start_that_nobody_needs_a_token(tmp_path, capsys):
     """Who starts it without tokens is told so."""
     with WayIn(tmp_path, tokens=()):
-        assert "PARAMEDIC_WEBHOOK_TOKENS" in capsys.readouterr().out
+        assert "PARAMEDIC_WEBHOOK_TOKENS" in "".join(capsys.readouterr())
+
+
+async def test_a_wrong_path_is_logged_with_the_right_one(way):
+    """Whoever set up the sender finds out in the log why no alert arrives."""
+    with capture_logs() as logs:
+        async with way.sender() as sender:
+            await sender.request("POST", f"{ALERTS}/", content=b"{}")
+
+    (said,) = [each for each in logs if each["log_level"] == "warning"]
+    assert (said["path"], said["right"]) == (f"{ALERTS}/", ALERTS)
+
+
+async def test_an_alert_without_a_target_is_logged(way):
+    """It is answered 200 and explained on record; the log says which alert, which runbook and why."""
+    with capture_logs() as logs:
+        async with way.sender() as sender:
+            await sender.post(notification(alert(env="prod")))
+
+    (said,) = [each for each in logs if "names no target" in each["event"]]
+    assert said["problem"].startswith("HostSlow for host-slow: ")
+    assert "instance" in said["problem"]

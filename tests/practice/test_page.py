@@ -186,3 +186,21 @@ async def test_another_person_sees_other_things(page: Page, client: AsyncWebClie
 
     await page.get_by_text("you are not in sre-oncall").wait_for()
     assert await page.get_by_text("Only visible to you").count() == 1
+
+
+async def test_on_a_telephone_the_avatar_covers_nothing(page: Page, client: AsyncWebClient) -> None:
+    """
+    A card's first line says by its symbol how things are: it begins below the avatar.
+    """
+    await page.set_viewport_size({"width": 390, "height": 700})
+    await client.chat_postMessage(
+        channel="C0INCIDENTS", text="a card", blocks=[{"type": "header", "text": plain("▲ Approval needed")}]
+    )
+    await page.locator(".message .blocks").last.wait_for()
+
+    avatar = await page.locator(".message .avatar").last.bounding_box()
+    card = await page.locator(".message .blocks").last.bounding_box()
+
+    assert avatar is not None
+    assert card is not None
+    assert card["y"] >= avatar["y"] + avatar["height"]

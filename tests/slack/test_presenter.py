@@ -9,11 +9,13 @@ import pytest
 
 from activities.ledger import cards, freezes
 from activities.ledger.cards import Card
+from bot.intake import NO_TARGET
 from bot.slack import presenter as presenter_module
 from bot.slack.card import APPROVE
 from bot.slack.message import say
 from bot.slack.sender import Sender, SlackAwayError, SlackRefusedError, Urgency
 from runbooks.errors import FailedError
+from runbooks.model.record import SYSTEM, Entry, RecordKind
 from tests.records import Telling, a_good_night
 from tests.slack.rig import Rig
 from tests.waiting import Waiting
@@ -190,6 +192,24 @@ async def test_the_brake_is_told_to_all(rig):
             )
         await rig.see("■ *Frozen*: everything, by <@U0BOB>: &lt;!here&gt; db")
         await rig.see("□ *Thawed*: everything, by <@U0BOB>")
+
+
+async def test_an_alert_that_names_no_target_is_told(rig):
+    """A runbook was written for it, nothing is done, and only Slack reaches who can mend that."""
+    told = {"delivery": "d", "sentence": "HostSlow for host-slow: no label instance", "remediation": ""}
+    async with rig.bot().running():
+        for reason in ("resolved", NO_TARGET):
+            data = {**told, "entry": reason, "reason": reason}
+            said = {
+                "kind": RecordKind.ALERT_EXPLAINED,
+                "actor": "bot:worker",
+                "source": "test",
+                "at": rig.now(),
+            }
+            await rig.ledger.append(Entry(event_id=f"explained/{reason}", stream=SYSTEM, data=data, **said))
+        await rig.see("▲ *An alert is not acted on:* HostSlow for host-slow: no label instance")
+
+    assert len(await rig.hands.messages()) == 1
 
 
 async def test_checks_that_take_long_are_shown(rig, monkeypatch):
