@@ -26,7 +26,7 @@ demo: $(READY)  ## Break a small service and let Paramedic heal it (ANSWER=appro
 	@$(BIN)/paramedic demo $(if $(ANSWER),--answer $(ANSWER))
 
 test: $(READY)  ## Run all tests
-	@$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=100
+	@$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=100
 
 test-fast: $(READY)  ## Run the tests that need no processes (under 10 s)
 	@$(BIN)/pytest -q -m "not slow"

@@ -65,7 +65,6 @@ _ONCE = RetryPolicy(maximum_attempts=1)
 
 A = TypeVar("A")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 @workflow.defn(name="Remediation")
@@ -136,7 +135,8 @@ class Remediation:
         """Judge the examination, ask, look again, act, verify."""
         if (closing := self._ending_of_examination(found)) is not None:
             return closing
-        plan = _certain(found.plan)
+        plan = found.plan
+        assert plan is not None, "checks that passed come with a plan"
 
         if plan.gate is not None:
             if (closing := await self._ask_people(found, plan)) is not None:
@@ -210,7 +210,8 @@ class Remediation:
     # --- the gate -----------------------------------------------------------------------------
 
     async def _ask_people(self, found: Examination, plan: Outline) -> Closing | None:
-        terms = _certain(plan.gate)
+        terms = plan.gate
+        assert terms is not None, "people are asked where the plan has a gate"
         opens_at = workflow.now()
         gate = Gate(
             f"{self._remediation}/gate-1",
@@ -403,15 +404,6 @@ async def _ask(method: Callable[[Any, A], Awaitable[R]], argument: A) -> R:
     return await workflow.execute_local_activity_method(
         method, argument, start_to_close_timeout=CASE_TIMEOUT, retry_policy=_KEEP_TRYING
     )
-
-
-def _certain(value: T | None) -> T:
-    """Return a value that must be there by now."""
-    if value is None:
-        raise ApplicationError(
-            "the examination passed without a plan", type="EngineError", non_retryable=True
-        )
-    return value
 
 
 def _before(plan: Outline, receipt: Receipt, found: Examination) -> Sequence[OutlinedAction]:

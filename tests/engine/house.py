@@ -192,7 +192,9 @@ class House:
         self._client = client
 
     @contextlib.asynccontextmanager
-    async def running(self, *, start: bool = True, cache: int = 1000) -> AsyncIterator[WorkflowHandle]:
+    async def running(
+        self, *, start: bool = True, cache: int = 1000, task_timeout: timedelta | None = None
+    ) -> AsyncIterator[WorkflowHandle]:
         case = self.case
         activities: list[Callable] = [
             case.examine, case.examine_again, case.join, case.open_gate, case.judge_decision, case.close_gate,
@@ -211,6 +213,7 @@ class House:
                 id=f"remediation/{uuid.uuid4()}",
                 task_queue=queue,
                 result_type=Closing,
+                task_timeout=task_timeout,
             )
 
 

@@ -1,0 +1,116 @@
+"""Whose answer counts, and when a gate is decided: pure rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
+from runbooks.model.plan import GateTerms
+from runbooks.policy.gate import Gate, GateState, objection_to_acting
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLAN = "ab" * 32
+TERMS = GateTerms(approvers=("oncall", "storage"), need=2, within=timedelta(minutes=15))
+
+
+def gate(need: int = 2) -> Gate:
+    terms = TERMS.model_copy(update={"need": need})
+    return Gate(
+        "R-1/gate-1",
+        terms=terms,
+        plan_digest=PLAN,
+        requested_by="slack:T/asker",
+        expires_at=NOW + TERMS.within,
+    )
+
+
+def decision(person: str = "alice", **changes) -> Decision:
+    return Decision(
+        id=f"click-{person}", gate="R-1/gate-1", remediation="R-1", plan_digest=PLAN, answer=Answer.APPROVED,
+        principal=Principal(key=f"slack:T/{person}", name=person.title(), groups=("oncall",)), reason="because", via="slack",
+        decided_at=NOW, expires_at=NOW + TERMS.within,
+    ).model_copy(update=changes)  # fmt: skip
+
+
+def signed(person: str = "alice", **changes) -> SignedDecision:
+    return SignedDecision(decision=decision(person, **changes), key_id="k", signature="c2ln")
+
+
+def test_is_approved_by_as_many_people_as_it_needs():
+    """The first of two approvals leaves it open, the second one decides."""
+    asked = gate()
+    asked.record(signed("alice"))
+    assert asked.state is GateState.OPEN
+    asked.record(signed("bob"))
+
+    assert (asked.state, asked.sentence) == (GateState.APPROVED, "approved by Alice, Bob")
+
+
+def test_one_no_is_enough():
+    """A denial decides at once, with the person's own words."""
+    asked = gate()
+    asked.record(signed("bob", answer=Answer.DENIED, reason="not now"))
+
+    assert (asked.state, asked.sentence) == (GateState.DENIED, "Bob said no: not now")
+
+
+@pytest.mark.parametrize("end", ["expire", "withdraw"])
+def test_what_is_decided_stays_decided(end):
+    """Neither time nor a resolved alert changes an answer that was given."""
+    asked = gate(need=1)
+    asked.record(signed())
+
+    asked.expire() if end == "expire" else asked.withdraw("it healed")
+
+    assert asked.state is GateState.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("changes", "objection"),
+    [
+        ({"gate": "R-2/gate-1"}, "another request"),
+        ({"plan_digest": "00"}, "the plan has changed"),
+        ({"principal": Principal(key="slack:T/eve", groups=("sales",))}, "not in oncall or storage"),
+        ({"principal": Principal(key="slack:T/asker", groups=("oncall",))}, "asked for yourself"),
+        ({"answer": Answer.DENIED, "reason": " "}, "say why"),
+        ({}, None),
+        ({"answer": Answer.DENIED, "principal": Principal(key="slack:T/asker", groups=("oncall",))}, None),
+    ],
+)
+def test_objects_to_answers_that_cannot_count(changes, objection):
+    """Who asked may say no, but not yes."""
+    said = gate().objection(decision(**changes), NOW)
+
+    assert said is None if objection is None else objection in said
+
+
+def test_objects_to_answers_out_of_time_and_out_of_turn():
+    """Too late, twice by one person, and after the decision."""
+    asked = gate()
+    assert "expired" in asked.objection(decision(), NOW + TERMS.within)
+    asked.record(signed("alice"))
+    assert "already answered" in asked.objection(decision("alice", id="again"), NOW)
+    asked.record(signed("bob"))
+    assert "already approved" in asked.objection(decision("carol"), NOW)
+
+
+@pytest.mark.parametrize(
+    ("approvals", "objection"),
+    [
+        ([decision("alice"), decision("bob")], None),
+        ([decision("alice")], "2 people must approve, 1 did"),
+        ([decision("alice"), decision("alice", id="other")], "2 people must approve, 1 did"),
+        ([decision("alice", remediation="R-2")], "belongs to R-2"),
+        ([decision("alice", answer=Answer.DENIED)], "not an approval"),
+        ([decision("alice", plan_digest="00")], "the plan has changed"),
+    ],
+)
+def test_objects_to_acting_without_enough_approvals(approvals, objection):
+    """The guard asks the same rules again, of all approvals together."""
+    said = objection_to_acting(
+        approvals, TERMS, plan_digest=PLAN, remediation="R-1", requested_by="slack:T/asker"
+    )
+
+    assert said is None if objection is None else objection in said
