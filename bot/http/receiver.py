@@ -69,7 +69,7 @@ class Receiver:
         """Answer one request."""
         try:
             answer = await self._answer(scope, receive)
-        except Exception:
+        except Exception:  # counted, and raised again
             self._metrics.answered(500)
             raise
         self._metrics.answered(answer.status_code)
