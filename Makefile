@@ -29,7 +29,7 @@ test: $(READY)  ## Run all tests
 	@$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=100
 
 test-fast: $(READY)  ## Run the tests that need no processes (under 10 s)
-	@$(BIN)/pytest -q -m "not slow"
+	@$(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile
 
 check: $(READY)  ## Format, lint, types, arrows, Dockerfile
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix"; exit 1; }

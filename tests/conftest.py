@@ -4,6 +4,30 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
+WITH_SERVERS = (
+    "tests/practice/test_methods",
+    "tests/practice/test_door",
+    "tests/http/test_server",
+    "tests/http/test_receiver",
+    "tests/guard/test_guard",
+    "tests/test_feeder",
+    "tests/test_answers",
+    "tests/activities/",
+    "tests/ledger/test_verification",
+    "tests/language/test_source",
+    "tests/cli/",
+)
+"""Modules that start servers, or take seconds in all: `make test-fast` leaves them out."""
+
 for name in [name for name in os.environ if name.startswith("PARAMEDIC_")]:
     del os.environ[name]  # a developer's own settings must not decide a test
 os.environ["COLUMNS"] = "120"  # what commands print must not depend on the terminal that runs the tests
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        if item.nodeid.startswith(WITH_SERVERS):
+            item.add_marker(pytest.mark.slow)
