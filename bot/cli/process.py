@@ -8,7 +8,6 @@ from bot.app import Parts, run_process
 from bot.cli.running import end, run_to_end
 from bot.cli.terminal import new_commands
 from bot.logs import configure_logs
-from bot.memory import give_memory_back
 from bot.settings import Settings
 
 app = new_commands("Run Paramedic.")
@@ -36,7 +35,6 @@ def worker() -> None:
 
 
 def _run_parts(parts: Parts) -> None:
-    give_memory_back()
     settings = Settings.from_env(os.environ)
     configure_logs(settings.log_format)
     run_to_end(run_process(settings, parts))
