@@ -69,7 +69,7 @@ class Scene:
     """What an action finds when it arrives.
 
     Attributes:
-        remediation: its id, empty for a check in a dry run.
+        remediation: its id; empty for a check, which may be measured before there is one.
         target: the thing acted on.
         key: the action's key, the same for every attempt; empty for checks.
         attempt: 1 for the first.

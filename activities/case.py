@@ -43,6 +43,8 @@ from runbooks.ports.case import (
     Verification,
 )
 
+Measuring = asyncio.Future[list[CheckResult]]
+
 REMEMBERED = 10_000  # remediations in progress whose alert is kept in memory
 
 
@@ -82,9 +84,23 @@ class LedgerCase(CasePort):
             return await self._explain_unknown_runbook(call)
         now = datetime.now(UTC)
         file = frozen_by_file(self._freeze_file, runbook=call.order.runbook, target=call.order.target)
-        admission = await self._ledger.write(
-            lambda t: remediations.admit(t, call, runbook, at=now, frozen_by_file=file)
+        foreseen = await self._ledger.read(
+            lambda c: remediations.foresee(c, call, runbook, at=now, frozen_by_file=file)
         )
+        ahead = self._measure_ahead(runbook, foreseen)
+        try:
+            # What was measured is on record together with the admission: one wait for the disk.
+            admission = await self._ledger.write(
+                lambda t: remediations.admit(t, call, runbook, at=now, frozen_by_file=file), durable=False
+            )
+            return await self._examine(admission, runbook, ahead if _came_true(foreseen, admission) else None)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    async def _examine(
+        self, admission: remediations.Admission, runbook: Runbook, ahead: Measuring | None
+    ) -> Examination:
         found = Examination(
             remediation=admission.remediation,
             fencing=admission.fencing,
@@ -93,13 +109,28 @@ class LedgerCase(CasePort):
             requested_by=admission.requested_by,
         )
         if not admission.remediation or admission.withheld is not None:
+            await self._ledger.barrier()
             return found
         facts = _facts_of(admission)
         self._remember(admission.remediation, facts)
         try:
-            return await self._measure_and_plan(found, runbook, facts)
+            checks = render_checks(runbook, facts, self._vocabulary)
+            results = await (ahead or self._measure(checks, facts))
+            return await self._plan(found, runbook, facts, checks, results)
         except RenderError as error:
+            await self._ledger.barrier()
             return found.model_copy(update={"withheld": Withheld(reason=error.code, sentence=str(error))})
+
+    def _measure_ahead(self, runbook: Runbook, foreseen: remediations.Admission | None) -> Measuring | None:
+        """Begin to measure while the admission is written: to look changes nothing."""
+        if foreseen is None:
+            return None
+        facts = _facts_of(foreseen)
+        try:
+            checks = render_checks(runbook, facts, self._vocabulary)
+        except RenderError:
+            return None  # it is told where the admission stands
+        return asyncio.ensure_future(self._measure(checks, facts))
 
     @activity.defn(name="examine_again")
     async def examine_again(self, look: SecondLook) -> Reexamination:
@@ -117,7 +148,7 @@ class LedgerCase(CasePort):
             return Reexamination(withheld=_unknown_runbook(standing.runbook_digest))
         facts = _facts_of(standing)
         checks = render_checks(runbook, facts, self._vocabulary)
-        results = await self._measure(checks, facts, look.remediation)
+        results = await self._measure(checks, facts)
         await self._ledger.append(
             *_check_entries(look.remediation, standing.target, "again", checks, results)
         )
@@ -171,7 +202,7 @@ class LedgerCase(CasePort):
         remediation = verification.remediation
         checks = (await self._plans.get(remediation, verification.plan_digest)).verify
         facts = await self._facts(remediation)
-        results = await self._measure(checks, facts, remediation)
+        results = await self._measure(checks, facts)
         entries = _check_entries(remediation, facts.target, "verify", checks, results, look=verification.look)
         if worst(results) is Verdict.PASSED:
             closing = ending_of_verification(remediation, results)
@@ -192,9 +223,15 @@ class LedgerCase(CasePort):
         await self._ledger.write(lambda t: remediations.close(t, closing, at=now))
         self._forget(closing.remediation)
 
-    async def _measure_and_plan(self, found: Examination, runbook: Runbook, facts: Facts) -> Examination:
-        checks = render_checks(runbook, facts, self._vocabulary)
-        results = await self._measure(checks, facts, found.remediation)
+    async def _plan(
+        self,
+        found: Examination,
+        runbook: Runbook,
+        facts: Facts,
+        checks: Sequence[PlannedCheck],
+        results: Sequence[CheckResult],
+    ) -> Examination:
+        """Render the plan where every check passed, and put both on record."""
         entries = _check_entries(found.remediation, facts.target, "before", checks, results)
         if worst(results) is not Verdict.PASSED:
             await self._ledger.append(*entries)
@@ -210,15 +247,9 @@ class LedgerCase(CasePort):
         self._plans.remember(found.remediation, outline.digest, plan)
         return found.model_copy(update={"checks": _told(results), "plan": outline})
 
-    async def _measure(
-        self, checks: Sequence[PlannedCheck], facts: Facts, remediation: str
-    ) -> list[CheckResult]:
+    async def _measure(self, checks: Sequence[PlannedCheck], facts: Facts) -> list[CheckResult]:
         """Measure all checks at the same time, in the order of the runbook."""
-        measuring = (
-            self._performer.measure(check, facts, remediation=remediation, target=facts.target)
-            for check in checks
-        )
-        return await asyncio.gather(*measuring)
+        return await asyncio.gather(*(self._performer.measure(check, facts) for check in checks))
 
     async def _facts(self, remediation: str) -> Facts:
         """Return what the remediation's alert says; kept from the examination where that was here."""
@@ -259,6 +290,15 @@ class LedgerCase(CasePort):
 
         await self._ledger.write(explain)
         return Examination(remediation="")
+
+
+def _came_true(foreseen: remediations.Admission | None, admission: remediations.Admission) -> bool:
+    """Return whether the target was left alone between the look ahead and the admission."""
+    return (
+        foreseen is not None
+        and admission.withheld is None
+        and (foreseen.fencing, foreseen.alert) == (admission.fencing, admission.alert)
+    )
 
 
 def _facts_of(admission: remediations.Admission) -> Facts:

@@ -77,14 +77,12 @@ class Performer:
             raise TypeError(f"{each.declaration.name} returned {type(result).__name__}, not an ActionResult")
         return result
 
-    async def measure(
-        self, check: PlannedCheck, facts: Facts, *, remediation: str, target: str
-    ) -> CheckResult:
+    async def measure(self, check: PlannedCheck, facts: Facts) -> CheckResult:
         """Measure one check and judge it.  Never raises: what cannot be measured is a verdict too."""
         begun, at = time.monotonic(), datetime.now(UTC)
         scene = Scene(
-            remediation=remediation,
-            target=target,
+            remediation="",
+            target=facts.target,
             connections=self._connections,
             clients=self._clients,
             begun_at=at,

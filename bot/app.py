@@ -7,6 +7,7 @@ order it starts and stops, reads it from top to bottom.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ else:
     slack = lazily("bot.slack.conversation")
 
 SWITCH_INTERVAL = 0.0005  # seconds; Python's own 0.005 let appends wait for seconds under a storm
+COLLECT_AFTER = (5_000, 10, 10)  # Python's own: 700, 10, 10
 SETTLE_EVERY = 5.0  # seconds between two looks at the freeze file
 CATALOG_EVERY = 2.0  # seconds between two looks at the runbooks' folder
 
@@ -176,7 +178,19 @@ async def run_process(settings: Settings, parts: Parts) -> None:
             stack.push_async_callback(http.stop)
             log.info("alerts are taken", url=f"http://{settings.http_host}:{http.port}{ALERTS}")
 
+        _collect_rarely()
         await running.until_told()
+
+
+def _collect_rarely() -> None:
+    """Let the garbage collector leave alone what stays for ever, and look for the rest less often.
+
+    Nearly everything is freed as it falls out of use.  What the collector is for, rings of objects, is
+    rare here, and each search through all modules comes between an alert and its action.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def _refuse_silence(settings: Settings, parts: Parts) -> None:

@@ -28,6 +28,16 @@ def recordable_text(text: str) -> str:
 
 def recordable(value: Any) -> Any:
     """Return `value` as the ledger can keep it: what `as_body` leaves, with recordable texts."""
+    # Every record goes through here with all that it holds: one pass, the common kinds first.
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() and "\0" not in value else recordable_text(value)
+    if kind is dict:
+        return {
+            recordable(key if type(key) is str else str(key)): recordable(item) for key, item in value.items()
+        }
+    if kind is list or kind is tuple:
+        return [recordable(item) for item in value]
     return _with_recordable_texts(as_body(value))
 
 

@@ -22,6 +22,8 @@ LOCK_TIMEOUT_MS = 2000
 
 READERS = 2
 
+_WAITS = "commits wait for the disk"
+
 _PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -55,6 +57,21 @@ def writing_engine(url: str) -> Engine:
 def reading_engine(url: str) -> Engine:
     """Return the engine of the connections that read: each transaction is a snapshot."""
     return _engine(url, begin="BEGIN", pool_size=READERS, pragmas=(*_PRAGMAS, "query_only = ON"))
+
+
+def commit_to_disk(connection: Connection, *, wait: bool) -> None:
+    """Let the commits of this connection wait until they are on the disk, or not, from now on.
+
+    One that does not wait is in the log, as the system sees it: it survives the end of the process,
+    and the next one that waits takes it along.  Not to be called within a transaction.
+
+    Raises:
+        DBAPIError: the database refuses.
+    """
+    info = connection.info  # belongs to the driver's connection, as the setting does
+    if info.get(_WAITS, True) != wait:
+        carry_out(connection, f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+        info[_WAITS] = wait
 
 
 def _engine(url: str, *, begin: str, pool_size: int, pragmas: tuple[str, ...]) -> Engine:

@@ -24,6 +24,7 @@ from activities.ledger.leases import (
     holder_of,
     holds_lease,
     keep_lease,
+    last_fencing,
     release_lease,
     renew_lease,
     take_lease,
@@ -46,6 +47,7 @@ __all__ = [
     "admit_again",
     "close",
     "explain",
+    "foresee",
     "holds_lease",
     "join",
     "open_remediations",
@@ -167,6 +169,30 @@ def admit(
     facts = _facts(transaction.tables, call.order.runbook, call.order.target, frozen_by_file)
     withheld = objection(facts, runbook.limits, at)
     return _open(transaction, _Opening(call=call, runbook=runbook, entries=fresh, withheld=withheld, at=at))
+
+
+def foresee(
+    connection: Connection,
+    call: CallIn,
+    runbook: Runbook,
+    *,
+    at: datetime,
+    frozen_by_file: str | None = None,
+) -> Admission | None:
+    """Return what `admit` would say now, without an id; None where it would withhold, or open nothing new.
+
+    Nothing is taken or written.  It holds as long as nobody else takes the target, which the fencing
+    number tells.
+    """
+    if _of_run(connection, call) is not None:
+        return None
+    cause = next(filter(_asks_for_help, inbox.entries(connection, call.entries)), None)
+    facts = _facts(connection, call.order.runbook, call.order.target, frozen_by_file)
+    if cause is None or objection(facts, runbook.limits, at) is not None:
+        return None
+    fencing = last_fencing(connection, call.order.target) + 1
+    alert = {} if cause.alert is None else {"alert": cause.alert}
+    return Admission(remediation="", target=call.order.target, fencing=fencing, **alert)
 
 
 def admit_again(

@@ -3,7 +3,8 @@
 A commit has to reach the disk, and the disk takes as long for a hundred records as for one.  So
 the writer takes everything that has queued up while it was busy, carries each piece of work out
 in one transaction, commits once, and only then answers.  Nothing is acknowledged that a power cut
-could take away.
+could take away, but for work whose caller has said that it may follow: that reaches the disk with
+the next commit that does not wait, and whoever has to know that it did asks for a barrier.
 
 If a piece of work raises, the transaction is rolled back and each is carried out in its own, so
 that only the guilty one fails.
@@ -25,7 +26,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from activities.ledger import records
-from activities.ledger.database import READERS, file_of, reading_engine, writing_engine
+from activities.ledger.database import READERS, commit_to_disk, file_of, reading_engine, writing_engine
 from activities.ledger.migrations import prepare_schema
 from activities.ledger.transaction import Tails, Transaction
 from runbooks.errors import LedgerError
@@ -40,7 +41,7 @@ Query = Callable[[Connection], T]
 GROUP_LIMIT = 512
 """How many pieces of work share one commit at most."""
 
-FOLLOW_BATCH = 500
+FOLLOW_BATCH = 64
 FOLLOW_SECONDS = 0.5
 """How soon records are seen that another process has written."""
 
@@ -53,6 +54,7 @@ class _Job:
     answer: asyncio.Future[Any] | Future[Any]
     loop: asyncio.AbstractEventLoop | None
     event_ids: tuple[str, ...] = ()
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +137,29 @@ class Ledger:
         """
         return await self._hand_over(_append(entries), tuple(entry.event_id for entry in entries))
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, durable: bool = True) -> T:
         """Carry out `work` in the writer's thread, in a transaction, and return what it does once durable.
 
         It may be carried out twice, the first time rolled back, so it touches nothing but the
         transaction.  A caller that is cancelled meanwhile no longer waits; the work is done all the same.
 
+        Args:
+            durable: where False, it need not be on the disk yet when this returns.  It gets there before
+                anything that is written later does; `barrier` waits for that.
+
         Raises:
             LedgerError: the ledger cannot be written.
             Exception: what `work` raised; then it has had no effect.
         """
-        return await self._hand_over(work)
+        return await self._hand_over(work, durable=durable)
+
+    async def barrier(self) -> None:
+        """Return when everything that was written before is durable.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        await self._hand_over(Transaction.touch)
 
     def write_now(self, work: Work[T]) -> T:
         """Do what `write` does, for callers without an event loop."""
@@ -204,10 +218,10 @@ class Ledger:
             with self._gate:
                 self._followers.discard(follower)
 
-    async def _hand_over(self, work: Work[T], event_ids: tuple[str, ...] = ()) -> T:
+    async def _hand_over(self, work: Work[T], event_ids: tuple[str, ...] = (), *, durable: bool = True) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._submit(_Job(work, answer, loop, event_ids))
+        self._submit(_Job(work, answer, loop, event_ids, durable))
         return await answer
 
     def _submit(self, job: _Job) -> None:
@@ -255,7 +269,8 @@ class Ledger:
                 self._wake_followers()
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Outcome], bool]:
-        """Return what the jobs returned, all of it durable, and whether there are new records."""
+        """Return what the jobs returned, as durable as they ask for, and whether there are new records."""
+        commit_to_disk(self._connection, wait=any(job.durable for job in jobs))
         with self._connection.begin():
             transaction = Transaction(self._connection, self._tails)
             try:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from typing import NoReturn
 
-from bot.app import Parts, run_process
-from bot.cli.running import end, run_to_end
 from bot.cli.terminal import new_commands
-from bot.logs import configure_logs
-from bot.settings import Settings
 
 app = new_commands("Run Paramedic.")
 
@@ -19,23 +17,23 @@ def up() -> None:
 
     All state is in one folder (PARAMEDIC_DATA); a restart continues where it was.
     """
-    _run_parts(Parts.ALL)
+    _become("all")
 
 
 @app.command()
 def serve() -> None:
     """Run the webhooks, metrics and the conversation in Slack, beside a Temporal cluster."""
-    _run_parts(Parts.WEB)
+    _become("web")
 
 
 @app.command()
 def worker() -> None:
     """Run the worker, which carries out remediations, beside a Temporal cluster."""
-    _run_parts(Parts.WORKER)
+    _become("worker")
 
 
-def _run_parts(parts: Parts) -> None:
-    settings = Settings.from_env(os.environ)
-    configure_logs(settings.log_format)
-    run_to_end(run_process(settings, parts))
-    end(0)
+def _become(parts: str) -> NoReturn:
+    """Go on as `bot.process`, under the same process id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "bot.process", parts])  # noqa: S606 - no shell is wanted
