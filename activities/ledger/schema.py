@@ -97,6 +97,7 @@ head = _table(
     Column("n", Number, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
     Column("opened_at", Instant, nullable=False),
+    Column("barriers", Number, nullable=False, server_default="0"),  # counted, so that each writes something
 )
 
 opening = _table(

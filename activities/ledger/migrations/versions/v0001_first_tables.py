@@ -69,6 +69,7 @@ def _make_ledger() -> None:
         sa.Column("n", number, nullable=False),
         _bytes("frontier"),
         _text("opened_at"),
+        sa.Column("barriers", number, nullable=False, server_default="0"),
         sqlite_strict=True,
     )
     op.create_table(
