@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
+# Compiled tests are kept: to rewrite their assertions anew takes longer than to run them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-fast check fix bench lock clean
 .DEFAULT_GOAL := help
 

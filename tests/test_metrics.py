@@ -118,6 +118,7 @@ def test_names_that_nobody_declared_are_other(metrics):
     assert b"evil" not in b"".join(sorted(str(family).encode() for family in metrics.registry.collect()))
 
 
+@pytest.mark.slow
 async def test_hostile_alerts_add_no_series(way):
     """1,000 alerts with labels of all kinds: as many series as after one."""
     following = asyncio.create_task(way.metrics.follow())
