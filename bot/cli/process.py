@@ -8,6 +8,9 @@ from typing import NoReturn
 
 from bot.cli.terminal import new_commands
 
+MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""For the C library: its threads share what they freed, and give it back.  5 MiB, and no slower, when measured."""
+
 app = new_commands("Run Paramedic.")
 
 
@@ -36,4 +39,5 @@ def _become(parts: str) -> NoReturn:
     """Go on as `bot.process`, under the same process id."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "bot.process", parts])  # noqa: S606 - no shell is wanted
+    command = [sys.executable, "-P", "-m", "bot.process", parts]
+    os.execve(sys.executable, command, {**MEMORY, **os.environ})  # noqa: S606 - no shell is wanted
