@@ -8,7 +8,7 @@ READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | c
 # Compiled tests are kept: to rewrite their assertions anew takes longer than to run them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast check fix bench lock clean
+.PHONY: help demo test test-fast check fix bench chaos lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -46,6 +46,9 @@ fix: $(READY)  ## Format, and mend what a machine can mend
 
 bench: $(READY)  ## Measure beside a bare Temporal program (OUT=file.json writes the table)
 	@$(BIN)/python -m bench $(if $(OUT),--out $(OUT))
+
+chaos: $(READY)  ## Hurt a whole installation in every way, and judge it (LONG=1, SEED=number, OUT=file.json)
+	@$(BIN)/python -m chaos $(if $(LONG),--long) $(if $(SEED),--seed $(SEED)) $(if $(TRIES),--tries $(TRIES)) $(if $(OUT),--out $(OUT))
 
 lock: $(READY)  ## Resolve the dependencies anew; the lock names no index
 	@$(BIN)/uv lock --quiet --upgrade

@@ -49,7 +49,8 @@ class Assignment:
             "kind": str(self.planned.kind),
             "arguments": self.planned.arguments,
             "plan_digest": self.order.plan_digest,
-            "decisions": [signed.decision.id for signed in self.order.decisions],
+            "decisions": [each.decision.id for each in (*self.order.decisions, *self.order.verdicts)],
+            "iteration": self.order.iteration,
             "prepared": prepared,
         }
         return self._entry(RecordKind.ACTION_INTENT, f"intent/{self.order.attempt}", data)

@@ -9,17 +9,17 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from temporalio import activity
 
-from activities.freeze_file import frozen_by_file
-from activities.ledger import approvals, inbox, records, remediations, versions
+from activities.ledger import admission, approvals, inbox, leases, records, remediations, versions
+from activities.ledger.admission import Admission
 from activities.ledger.store import Ledger, Transaction
 from activities.performing import Performer
 from activities.plans import Plans, data_of, event_of
 from activities.signatures import TrustedKeys
+from activities.surroundings import Surroundings
 from runbooks.errors import RenderError
 from runbooks.language.document import RunbookErrors, parse_runbook
 from runbooks.language.facts import Facts
@@ -31,6 +31,7 @@ from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
 from runbooks.model.runbook import Autonomy, Runbook
 from runbooks.model.verdict import CheckResult, Verdict, worst
 from runbooks.policy.endings import ending_of_verification
+from runbooks.policy.gate import GateState
 from runbooks.ports.case import (
     CasePort,
     GateRequest,
@@ -43,6 +44,8 @@ from runbooks.ports.case import (
     Verification,
 )
 
+_DOUBT_IS_OVER = frozenset({GateState.HAPPENED, GateState.AGAIN})
+
 Measuring = asyncio.Future[list[CheckResult]]
 
 REMEMBERED = 10_000  # remediations in progress whose alert is kept in memory
@@ -52,13 +55,18 @@ class LedgerCase(CasePort):
     """Keeps cases in the ledger, and measures with the installation's own checks."""
 
     def __init__(
-        self, ledger: Ledger, performer: Performer, trusted: TrustedKeys, plans: Plans, *, freeze_file: Path
+        self,
+        ledger: Ledger,
+        performer: Performer,
+        trusted: TrustedKeys,
+        plans: Plans,
+        surroundings: Surroundings,
     ) -> None:
         self._ledger = ledger
         self._performer = performer
         self._trusted = trusted
         self._plans = plans
-        self._freeze_file = freeze_file
+        self._surroundings = surroundings
         self._vocabulary = performer.registry.vocabulary
         self._runbooks: dict[str, Runbook] = {}
         self._examined: OrderedDict[str, Facts] = OrderedDict()
@@ -83,36 +91,34 @@ class LedgerCase(CasePort):
         if runbook is None:
             return await self._explain_unknown_runbook(call)
         now = datetime.now(UTC)
-        file = frozen_by_file(self._freeze_file, runbook=call.order.runbook, target=call.order.target)
+        outside = await self._surroundings.look()
         foreseen = await self._ledger.read(
-            lambda c: remediations.foresee(c, call, runbook, at=now, frozen_by_file=file)
+            lambda c: admission.foresee(c, call, runbook, at=now, outside=outside)
         )
         ahead = self._measure_ahead(runbook, foreseen)
         try:
             # What was measured is on record together with the admission: one wait for the disk.
-            admission = await self._ledger.write(
-                lambda t: remediations.admit(t, call, runbook, at=now, frozen_by_file=file), durable=False
+            admitted = await self._ledger.write(
+                lambda t: admission.admit(t, call, runbook, at=now, outside=outside), durable=False
             )
-            return await self._examine(admission, runbook, ahead if _came_true(foreseen, admission) else None)
+            return await self._examine(admitted, runbook, ahead if _came_true(foreseen, admitted) else None)
         finally:
             if ahead is not None:
                 ahead.cancel()
 
-    async def _examine(
-        self, admission: remediations.Admission, runbook: Runbook, ahead: Measuring | None
-    ) -> Examination:
+    async def _examine(self, admitted: Admission, runbook: Runbook, ahead: Measuring | None) -> Examination:
         found = Examination(
-            remediation=admission.remediation,
-            fencing=admission.fencing,
-            withheld=admission.withheld,
+            remediation=admitted.remediation,
+            fencing=admitted.fencing,
+            withheld=admitted.withheld,
             observe=runbook.autonomy is Autonomy.OBSERVE,
-            requested_by=admission.requested_by,
+            requested_by=admitted.requested_by,
         )
-        if not admission.remediation or admission.withheld is not None:
+        if not admitted.remediation or admitted.withheld is not None:
             await self._ledger.barrier()
             return found
-        facts = _facts_of(admission)
-        self._remember(admission.remediation, facts)
+        facts = _facts_of(admitted)
+        self._remember(admitted.remediation, facts)
         try:
             checks = render_checks(runbook, facts, self._vocabulary)
             results = await (ahead or self._measure(checks, facts))
@@ -121,7 +127,7 @@ class LedgerCase(CasePort):
             await self._ledger.barrier()
             return found.model_copy(update={"withheld": Withheld(reason=error.code, sentence=str(error))})
 
-    def _measure_ahead(self, runbook: Runbook, foreseen: remediations.Admission | None) -> Measuring | None:
+    def _measure_ahead(self, runbook: Runbook, foreseen: Admission | None) -> Measuring | None:
         """Begin to measure while the admission is written: to look changes nothing."""
         if foreseen is None:
             return None
@@ -136,10 +142,9 @@ class LedgerCase(CasePort):
     async def examine_again(self, look: SecondLook) -> Reexamination:
         """Ask admission and the checks again: people take minutes to answer."""
         now = datetime.now(UTC)
-        row = await self._ledger.read(lambda c: remediations.standing(c, look.remediation))
-        file = frozen_by_file(self._freeze_file, runbook=row.runbook, target=row.target)
+        brakes = self._surroundings.brakes()
         standing = await self._ledger.write(
-            lambda t: remediations.admit_again(t, look.remediation, look.fencing, at=now, frozen_by_file=file)
+            lambda t: admission.admit_again(t, look.remediation, look.fencing, at=now, outside=brakes)
         )
         if standing.withheld is not None:
             return Reexamination(withheld=standing.withheld)
@@ -171,9 +176,17 @@ class LedgerCase(CasePort):
             "expires_at": request.expires_at.isoformat(),
             "plan_digest": request.plan_digest,
         }
-        await self._ledger.append(
-            _entry(request.remediation, RecordKind.GATE_ASKED, f"{request.gate}/asked", data)
-        )
+        if request.doubt is not None:
+            data["doubt"] = request.doubt.model_dump(mode="json")
+        entry = _entry(request.remediation, RecordKind.GATE_ASKED, f"{request.gate}/asked", data)
+
+        def ask(transaction: Transaction) -> None:
+            transaction.append(entry)
+            if request.doubt is not None:
+                # However long people take: nobody else may act on a target of which nobody knows.
+                leases.keep_lease(transaction, request.remediation)
+
+        await self._ledger.write(ask)
 
     @activity.defn(name="judge_decision")
     async def judge_decision(self, signed: SignedDecision) -> Judgement:
@@ -191,7 +204,13 @@ class LedgerCase(CasePort):
         entry = _entry(
             settlement.remediation, RecordKind.GATE_CLOSED, event, data, outcome=settlement.outcome
         )
-        await self._ledger.append(entry)
+
+        def settle(transaction: Transaction) -> None:
+            transaction.append(entry)
+            if settlement.outcome in _DOUBT_IS_OVER:
+                leases.resume_lease(transaction, settlement.remediation, at=transaction.now)
+
+        await self._ledger.write(settle)
 
     @activity.defn(name="verify")
     async def verify(self, verification: Verification) -> Measurements:
@@ -254,7 +273,7 @@ class LedgerCase(CasePort):
     async def _facts(self, remediation: str) -> Facts:
         """Return what the remediation's alert says; kept from the examination where that was here."""
         if remediation not in self._examined:
-            standing = await self._ledger.read(lambda c: remediations.standing(c, remediation))
+            standing = await self._ledger.read(lambda c: admission.standing(c, remediation))
             self._remember(remediation, _facts_of(standing))
         return self._examined[remediation]
 
@@ -292,18 +311,18 @@ class LedgerCase(CasePort):
         return Examination(remediation="")
 
 
-def _came_true(foreseen: remediations.Admission | None, admission: remediations.Admission) -> bool:
-    """Return whether the target was left alone between the look ahead and the admission."""
+def _came_true(foreseen: Admission | None, admitted: Admission) -> bool:
+    """Return whether the target was left alone between the look ahead and the admitted."""
     return (
         foreseen is not None
-        and admission.withheld is None
-        and (foreseen.fencing, foreseen.alert) == (admission.fencing, admission.alert)
+        and admitted.withheld is None
+        and (foreseen.fencing, foreseen.alert) == (admitted.fencing, admitted.alert)
     )
 
 
-def _facts_of(admission: remediations.Admission) -> Facts:
-    alert = admission.alert
-    return Facts(labels=alert.labels, annotations=alert.annotations, target=admission.target)
+def _facts_of(admitted: Admission) -> Facts:
+    alert = admitted.alert
+    return Facts(labels=alert.labels, annotations=alert.annotations, target=admitted.target)
 
 
 def _record_and_close(transaction: Transaction, entries: Sequence[Entry], closing: Closing) -> Closing:

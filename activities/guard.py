@@ -14,10 +14,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -27,16 +26,20 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.action_records import Assignment, refusal, within_limit
 from activities.actions import Probe, ProbeAnswer
-from activities.freeze_file import frozen_by_file
-from activities.ledger import approvals, freezes, records, remediations
+from activities.ledger import admission, approvals, leases, records, remediations
 from activities.ledger.store import Ledger, Transaction
 from activities.performing import Performer, parameters_of
 from activities.plans import Plans
 from activities.signatures import TrustedKeys
+from activities.spool import FOLDER, Spool, write_late
+from activities.surroundings import Surroundings
 from runbooks.errors import EffectError, FailedError, LedgerError, NotSentError, RefusedError
 from runbooks.model.action import ActionClass, ActionResult, Outcome, Receipt
-from runbooks.model.plan import GateTerms, Part
-from runbooks.policy.gate import objection_to_acting
+from runbooks.model.decision import SignedDecision
+from runbooks.model.plan import Part
+from runbooks.model.record import Entry
+from runbooks.policy.endings import action_key
+from runbooks.policy.gate import Question, objection_to_acting
 from runbooks.ports.case import ActionOrder, CasePort
 
 HEARTBEAT_EVERY = 2.0  # seconds
@@ -61,6 +64,8 @@ class Commission:
         probe: an earlier attempt's outcome is unknown, and the target is to be asked first.
         begun_at: when the first attempt's intent was recorded.
         prepared: what the first attempt had seen right before it acted.
+        decided_at: by the monotonic clock, in seconds; it is about to be too late when the attempt's
+            time has gone by since.
     """
 
     receipt: Receipt | None = None
@@ -68,19 +73,26 @@ class Commission:
     probe: bool = False
     begun_at: datetime | None = None
     prepared: dict[str, Any] | None = None
+    decided_at: float = field(default_factory=time.monotonic)
 
 
 class Guard(Interceptor):
     """Stands before every activity of a worker."""
 
     def __init__(
-        self, ledger: Ledger, performer: Performer, trusted: TrustedKeys, plans: Plans, *, freeze_file: Path
+        self,
+        ledger: Ledger,
+        performer: Performer,
+        trusted: TrustedKeys,
+        plans: Plans,
+        surroundings: Surroundings,
     ) -> None:
         self._ledger = ledger
         self._performer = performer
         self._trusted = trusted
         self._plans = plans
-        self._freeze_file = freeze_file
+        self._surroundings = surroundings
+        self._spool = Spool(surroundings.freeze_file.parent / FOLDER)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the name is Temporal's
         """Put the guard before `next`."""
@@ -102,6 +114,8 @@ class Guard(Interceptor):
             assignment = await self._assign(order, uses)
             if isinstance(assignment, Receipt):
                 return assignment
+            if order.iteration > 1:
+                await self._wait_for_earlier(assignment)
             commission = await self._commission(assignment)
             if commission.probe:
                 commission = await self._settle_by_probe(assignment, commission)
@@ -110,7 +124,7 @@ class Guard(Interceptor):
             return _receipt(order, Outcome.NOT_SENT, sentence, "ledger_unavailable")
         if commission.receipt is not None:
             return commission.receipt
-        receipt = await self._act(assignment, act)
+        receipt = await self._act(assignment, act, commission.decided_at)
         if commission.unresolved and receipt.outcome is Outcome.NOT_SENT:
             # That this attempt did not reach the target says nothing about the one before it.
             receipt = receipt.model_copy(update={"outcome": Outcome.UNKNOWN, "reason": "not_reached"})
@@ -124,6 +138,7 @@ class Guard(Interceptor):
         try:
             plan = await self._plans.get(order.remediation, order.plan_digest)
             planned = await self._plans.action(order, uses)
+            _refuse_foreign_key(order)
         except RefusedError as error:
             receipt = _receipt(order, Outcome.REFUSED, str(error), error.reason)
             await self._ledger.append(refusal(order, receipt, name=order.step, uses=uses))
@@ -132,34 +147,44 @@ class Guard(Interceptor):
 
     async def _commission(self, assignment: Assignment) -> Commission:
         plan, each = assignment.plan, assignment.each
-        freeze = frozen_by_file(self._freeze_file, runbook=plan.runbook, target=plan.target)
-        if freeze is not None and not assignment.tells:
-            frozen = RefusedError("frozen", f"Frozen: {freeze}.")
-            return await self._ledger.write(lambda t: _refuse(t, assignment, frozen))
-        prepared: dict[str, Any] = {}
         now = datetime.now(UTC)
+        braked = await self._braked(assignment, now)
+        if braked is not None:
+            return await self._ledger.write(lambda t: _refuse(t, assignment, braked))
+        prepared: dict[str, Any] = {}
         if each.prepare is not None:
             scene = self._performer.scene(assignment.order, plan.target, now)
             try:
                 prepared = await each.prepare(parameters_of(each, assignment.planned), scene)
             except EffectError as error:
                 unprepared = assignment.receipt(Outcome.NOT_SENT, str(error), error.code)
-                await self._ledger.append(assignment.outcome(unprepared))
-                return Commission(receipt=unprepared)
+                return await self._ledger.write(lambda t: _leave_undone(t, assignment, unprepared))
         return await self._ledger.write(lambda t: self._decide(t, assignment, now, prepared))
+
+    async def _braked(self, assignment: Assignment, now: datetime) -> RefusedError | None:
+        """Return which brake outside of the ledger stops this: a freeze file, a maintenance window."""
+        brakes = self._surroundings.brakes()
+        if assignment.tells or not brakes.may_brake:
+            return None
+        remediation = assignment.order.remediation
+        stopped = await self._ledger.read(lambda c: admission.stopped(c, remediation, at=now, outside=brakes))
+        return None if stopped is None else RefusedError(stopped.reason, stopped.sentence)
 
     def _decide(
         self, transaction: Transaction, assignment: Assignment, now: datetime, prepared: dict[str, Any]
     ) -> Commission:
         """Decide about one attempt and record the intent, all in one transaction."""
         order = assignment.order
-        if (done := transaction.find(f"{order.key}/receipt")) is not None:
-            return Commission(receipt=assignment.recorded(done.data, done.outcome))
+        transaction.look_up((f"{order.key}/receipt", f"{order.key}/intent/{order.attempt}"))
+        for key in _keys_up_to(order):
+            # Also where people said that it is to be done again: they did not know of this receipt.
+            if (done := transaction.find(f"{key}/receipt")) is not None:
+                return Commission(receipt=assignment.recorded(done.data, done.outcome))
         try:
             self._object(transaction.connection, assignment)
         except RefusedError as error:
             return _refuse(transaction, assignment, error)
-        if order.attempt > 1 and (earlier := _unresolved(transaction.connection, order)) is not None:
+        if (earlier := _unresolved(transaction, order)) is not None:
             return _inquire(transaction, assignment, earlier)
         if order.attempt > assignment.planned.attempts:
             used_up = assignment.receipt(Outcome.NOT_SENT, "All attempts are used up.", "exhausted")
@@ -172,33 +197,61 @@ class Guard(Interceptor):
         if assignment.tells:
             return  # telling people is always allowed
         order, plan = assignment.order, assignment.plan
-        for freeze in freezes.current(connection):
-            if freeze.covers(plan.runbook, plan.target):
-                raise RefusedError("frozen", f"Frozen by {freeze.actor}: {freeze.reason}.")
-        if not remediations.holds_lease(connection, order.remediation, order.fencing):
+        stopped = admission.stopped(connection, order.remediation, at=datetime.now(UTC))
+        if stopped is not None:
+            raise RefusedError(stopped.reason, stopped.sentence)
+        if not leases.holds_lease(connection, order.remediation, order.fencing):
             raise RefusedError(
                 "lease_lost", f"{order.remediation} no longer holds the lease on {plan.target}."
             )
+        if _has_ended(connection, order.remediation):
+            raise RefusedError("ended_already", f"{order.remediation} has ended: nothing more is done.")
         if order.part is not Part.OTHERWISE and plan.gate is not None:
-            self._object_to_approvals(connection, order, plan.gate)
+            self._object_to_consents(
+                connection, order, order.decisions, self._question(connection, assignment)
+            )
+        if order.iteration > 1:
+            about = _key_of(order, order.iteration - 1)
+            question = self._question(connection, assignment, about)
+            self._object_to_consents(connection, order, order.verdicts, question)
 
-    def _object_to_approvals(self, connection: Connection, order: ActionOrder, terms: GateTerms) -> None:
-        for signed in order.decisions:
+    def _question(self, connection: Connection, assignment: Assignment, about: str = "") -> Question:
+        plan = assignment.plan
+        terms = plan.verdict if about else plan.gate
+        if terms is None:
+            raise RefusedError("not_approved", "The plan names nobody who could approve this.")
+        asker = admission.requested_by(connection, assignment.order.remediation)
+        return Question(
+            terms=terms, plan_digest=assignment.order.plan_digest, requested_by=asker, about=about
+        )
+
+    def _object_to_consents(
+        self,
+        connection: Connection,
+        order: ActionOrder,
+        consents: Sequence[SignedDecision],
+        question: Question,
+    ) -> None:
+        for signed in consents:
             if not self._trusted.verify(signed):
                 raise RefusedError("not_approved", "An approval does not carry a listener's signature.")
             if not approvals.counted(connection, signed.decision):
                 raise RefusedError("not_approved", "An approval was never counted for this plan.")
-        objection = objection_to_acting(
-            [signed.decision for signed in order.decisions],
-            terms,
-            plan_digest=order.plan_digest,
-            remediation=order.remediation,
-            requested_by=remediations.requested_by(connection, order.remediation),
-        )
+        decisions = [signed.decision for signed in consents]
+        objection = objection_to_acting(decisions, question, remediation=order.remediation)
         if objection is not None:
             raise RefusedError("not_approved", f"Not approved: {objection}.")
 
     # --- after a lost attempt -----------------------------------------------------------------
+
+    async def _wait_for_earlier(self, assignment: Assignment) -> None:
+        """Wait until the time of what is to be done again is over: its worker may be frozen and not dead."""
+        begun_at = await self._ledger.read(lambda c: _last_begun(c, assignment))
+        if begun_at is None:
+            return
+        late = begun_at + assignment.planned.timeout - datetime.now(UTC)
+        async with _heartbeating():
+            await asyncio.sleep(max(late, timedelta()).total_seconds())
 
     async def _settle_by_probe(self, assignment: Assignment, commission: Commission) -> Commission:
         """Ask the target what became of the earlier attempt; act again only if it says: nothing."""
@@ -233,9 +286,14 @@ class Guard(Interceptor):
 
     # --- acting and after ---------------------------------------------------------------------
 
-    async def _act(self, assignment: Assignment, act: Callable[[], Awaitable[ActionResult]]) -> Receipt:
+    async def _act(
+        self, assignment: Assignment, act: Callable[[], Awaitable[ActionResult]], decided_at: float
+    ) -> Receipt:
         begun = time.monotonic()
         seconds = assignment.planned.timeout.total_seconds()
+        if begun - decided_at > seconds:
+            # This process stood still.  Somebody else may have concluded by now that it is dead.
+            return assignment.receipt(Outcome.NOT_SENT, "It came to this too late.", "too_late")
         try:
             async with _heartbeating(), asyncio.timeout(seconds):
                 result = await act()
@@ -257,22 +315,30 @@ class Guard(Interceptor):
         return receipt.model_copy(update={"took_ms": took})
 
     async def _write_until_written(self, assignment: Assignment, receipt: Receipt) -> None:
-        """Write the receipt.  What happened has happened, so it is tried until the attempt's time is over."""
+        """Write the receipt.  What happened has happened, so it is tried until the attempt's time is over.
+
+        Meanwhile, and after that, it lies in the spool: the next start of a worker puts it on record.
+        """
         entry = assignment.outcome(receipt)
         try:
-            await self._ledger.append(entry)
+            await write_late(self._ledger, entry)
         except LedgerError:
             async with _heartbeating():
-                await self._keep_writing(entry.event_id, lambda: self._ledger.append(entry))
+                await self._keep_writing(entry)
 
-    async def _keep_writing(self, event: str, write: Callable[[], Awaitable[Any]]) -> None:
+    async def _keep_writing(self, entry: Entry) -> None:
+        try:
+            await self._spool.keep(entry)
+        except OSError as error:
+            log.exception("a receipt can be written nowhere", event_id=entry.event_id, error=error.strerror)
         while True:
             await asyncio.sleep(RECEIPT_PAUSE)
             try:
-                await write()
+                await write_late(self._ledger, entry)
             except LedgerError as error:
-                log.warning("a receipt is not written yet", event_id=event, error=str(error))
+                log.warning("a receipt is not written yet", event_id=entry.event_id, error=str(error))
             else:
+                await self._spool.drop(entry)
                 return
 
 
@@ -301,13 +367,16 @@ class _Earlier:
     prepared: dict[str, Any]
 
 
-def _unresolved(connection: Connection, order: ActionOrder) -> _Earlier | None:
-    """Return the newest earlier attempt whose outcome nobody recorded, or recorded as unknown."""
-    for attempt in range(order.attempt - 1, 0, -1):
-        intent = records.find(connection, f"{order.key}/intent/{attempt}")
+def _unresolved(transaction: Transaction, order: ActionOrder) -> _Earlier | None:
+    """Return the newest attempt so far whose outcome nobody recorded, or recorded as unknown.
+
+    An attempt of this very number is one of them: a workflow that was reset begins to count anew.
+    """
+    for attempt in range(order.attempt, 0, -1):
+        intent = transaction.find(f"{order.key}/intent/{attempt}")
         if intent is None:
             continue
-        outcome = records.find(connection, f"{order.key}/outcome/{attempt}")
+        outcome = transaction.find(f"{order.key}/outcome/{attempt}")
         if outcome is not None and outcome.outcome != str(Outcome.UNKNOWN):
             return None
         return _Earlier(attempt, intent.at, intent.data.get("prepared", {}))
@@ -330,7 +399,54 @@ def _inquire(transaction: Transaction, assignment: Assignment, earlier: _Earlier
 def _refuse(transaction: Transaction, assignment: Assignment, error: RefusedError) -> Commission:
     receipt = assignment.receipt(Outcome.REFUSED, str(error), error.reason)
     transaction.append(assignment.refusal(receipt))
-    return Commission(receipt=receipt)
+    return Commission(receipt=_doubted(transaction, assignment, receipt))
+
+
+def _leave_undone(transaction: Transaction, assignment: Assignment, receipt: Receipt) -> Commission:
+    """It could not even be prepared."""
+    known = _doubted(transaction, assignment, receipt)
+    transaction.append(assignment.outcome(known))
+    return Commission(receipt=known)
+
+
+def _doubted(transaction: Transaction, assignment: Assignment, receipt: Receipt) -> Receipt:
+    """Return `receipt`; as unknown where an earlier attempt may have acted, of which it says nothing."""
+    earlier = _unresolved(transaction, assignment.order)
+    if earlier is None:
+        return receipt
+    transaction.append(assignment.lost(earlier.attempt))
+    sentence = (
+        f"Nobody can know whether an earlier attempt happened. This one was not made: {receipt.sentence}"
+    )
+    return receipt.model_copy(update={"outcome": Outcome.UNKNOWN, "sentence": sentence})
+
+
+def _has_ended(connection: Connection, remediation: str) -> bool:
+    row = remediations.row(connection, remediation)
+    return row is not None and row.ended_at is not None
+
+
+def _refuse_foreign_key(order: ActionOrder) -> None:
+    """Refuse a key that is not the step's own: under another one it would be done a second time."""
+    if order.key != _key_of(order, order.iteration):
+        raise RefusedError("not_planned", f"This is not the key of step {order.step}.")
+
+
+def _key_of(order: ActionOrder, iteration: int) -> str:
+    return action_key(order.remediation, order.part, order.step, order.plan_digest, iteration)
+
+
+def _keys_up_to(order: ActionOrder) -> Iterator[str]:
+    """Yield the keys under which the step was ordered so far, this order's included."""
+    return (_key_of(order, iteration) for iteration in range(1, order.iteration + 1))
+
+
+def _last_begun(connection: Connection, assignment: Assignment) -> datetime | None:
+    """Return when the last attempt began at what is to be done again; None: none ever did."""
+    attempts = range(1, assignment.planned.attempts + 1)
+    events = [f"{key}/intent/{attempt}" for key in _keys_up_to(assignment.order) for attempt in attempts]
+    intents = [records.find(connection, event) for event in events]
+    return max((intent.at for intent in intents if intent is not None), default=None)
 
 
 def _receipt(order: ActionOrder, outcome: Outcome, sentence: str, reason: str) -> Receipt:

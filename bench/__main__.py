@@ -13,12 +13,13 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
+from bench import ledger
 from bench.contenders import Contender, run_bare
 from bench.load import Driver, Metrics, Samples
 from bench.paramedic import run_paramedic
@@ -71,9 +72,16 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     warn_if_servers_differ(done, console)
     summary = summarise({name: [one.metrics for one in done if one.contender == name] for name in contenders})
     console.print(render(summary))
+    found = await ledger.measure_all()
+    console.print(ledger.render(found))
     if arguments.out:
-        found = {"machine": facts, "summary": summary, "passes": [vars(one) for one in done]}
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        written = {
+            "machine": facts,
+            "summary": summary,
+            "passes": [vars(one) for one in done],
+            "ledger": [asdict(each) for each in found],
+        }
+        arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         console.print(f"written: {arguments.out}")
 
 

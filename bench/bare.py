@@ -139,9 +139,10 @@ def _settle(settled: list[tuple[_Addition, list[Row]]]) -> None:
 class Program:
     """Web and feeders."""
 
-    def __init__(self, inbox: Inbox, client: Client) -> None:
+    def __init__(self, inbox: Inbox, client: Client, attempts: int) -> None:
         self._inbox = inbox
         self._client = client
+        self._attempts = attempts
         self._waiting: asyncio.Queue[Row] = asyncio.Queue()
         for row in inbox.unfinished():
             self._waiting.put_nowait(row)
@@ -164,7 +165,7 @@ class Program:
             with suppress(WorkflowAlreadyStartedError):  # by a process that died before it noted so
                 await self._client.start_workflow(
                     Remedy.run,
-                    Order(target=target),
+                    Order(target=target, attempts=self._attempts),
                     id=f"alert/{key}/{target}",
                     task_queue=TASK_QUEUE,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -213,7 +214,7 @@ async def run(arguments: argparse.Namespace) -> None:
             restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
         ),
     )
-    program = Program(inbox, client)
+    program = Program(inbox, client, arguments.attempts)
     async with http, worker, program.feeding():
         await build_web(program, arguments.port).serve()
     inbox.close()
@@ -225,6 +226,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--temporal", required=True, help="host:port of the Temporal server")
     parser.add_argument("--service", required=True, help="base URL of the target service")
     parser.add_argument("--inbox", required=True, help="SQLite file of the inbox")
+    parser.add_argument("--attempts", type=int, default=1, help="how often an action is tried (1)")
     return parser.parse_args()
 
 

@@ -1,7 +1,8 @@
 """The bare program's workflow: look, act, look again.  Nothing else.
 
 Looking is a local activity, because it is short and repeatable.  Acting is a regular one, because
-a record must stand in the history before and after it; it is tried once.
+a record must stand in the history before and after it; it is tried once, unless the order says that
+it may be tried again: `make chaos` measures what that does.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ _TIMEOUT = timedelta(seconds=10)
 
 
 class Order(BaseModel):
-    """What a workflow is started with."""
+    """What a workflow is started with.  `attempts`: how often Temporal tries the action."""
 
     target: str
+    attempts: int = 1
 
 
 class Service:
@@ -50,8 +52,9 @@ class Remedy:
     async def run(self, order: Order) -> str:
         if not await self._is_broken(order):
             return "not_needed"
+        retries = RetryPolicy(maximum_attempts=order.attempts)
         await workflow.execute_activity_method(
-            Service.act, order, start_to_close_timeout=_TIMEOUT, retry_policy=RetryPolicy(maximum_attempts=1)
+            Service.act, order, start_to_close_timeout=_TIMEOUT, retry_policy=retries
         )
         if await self._is_broken(order):
             raise ApplicationError(f"{order.target} is still broken")

@@ -29,6 +29,8 @@ from activities.ledger import records
 from activities.ledger.clicks import Click, Reception, accept_click, claim_clicks, click_done, stream_for
 from activities.ledger.store import Ledger, Transaction
 from bot.keys import ListenerKey
+from bot.policy.doorkeeper import Doorkeeper, NotPermittedError
+from bot.policy.subjects import question_of_answer
 from runbooks.errors import LedgerError, ParamedicError
 from runbooks.model.base import Value
 from runbooks.model.decision import Decision, Principal, SignedDecision
@@ -112,6 +114,16 @@ class Voice(Protocol):
         """Tell them that the question is closed, and take away the buttons that they clicked."""
 
 
+class Silence:
+    """Nobody can be told anything: there is no chat.  Who answers at a terminal reads the record there."""
+
+    async def tell(self, click: Click, text: str) -> None:
+        """Say nothing."""
+
+    async def closed(self, click: Click, text: str) -> None:
+        """Say nothing."""
+
+
 class TemporalWorkflows:
     """The waiting workflows, reached through Temporal.
 
@@ -166,6 +178,7 @@ class Answers:
 
     Args:
         key: seals the decisions.
+        doorkeeper: says whether the policy lets a person answer; None: only the gate's own rules hold.
         clock: the time of day; tests set it.
         hold: see `HOLD`.
     """
@@ -178,6 +191,7 @@ class Answers:
         people: People,
         workflows: Workflows,
         voice: Voice,
+        doorkeeper: Doorkeeper | None = None,
         clock: Callable[[], datetime] = _utc_now,
         hold: timedelta = HOLD,
     ) -> None:
@@ -186,6 +200,7 @@ class Answers:
         self._people = people
         self._workflows = workflows
         self._voice = voice
+        self._doorkeeper = doorkeeper
         self._clock = clock
         self._hold = hold
         self._wake = asyncio.Event()
@@ -255,16 +270,19 @@ class Answers:
             await self._done(click)
         elif (closed := _closed(story, click)) is not None:
             await self._refuse(click, story, closed, late=True)
-        elif self._clock() >= _open_gate(story).expires_at:
+        elif self._clock() >= _gate_of(story, click).expires_at:
             await self._refuse(click, story, "it could not be delivered before the time to answer was over")
         else:
             await self._decide(click, story)
 
     async def _decide(self, click: Click, story: Story) -> None:
-        gate = _open_gate(story)
+        gate = _gate_of(story, click)
         try:
             principal = await self._people.look_up(click.person, gate.approvers)
-        except PersonRefusedError as error:
+            if self._doorkeeper is not None:
+                question = question_of_answer(click.answer, story, gate)
+                await self._doorkeeper.admit(click.person, question)
+        except (PersonRefusedError, NotPermittedError) as error:
             await self._refuse(click, story, str(error))
             return
         signed = self._key.sign(_decision(click, story, gate, principal))
@@ -349,9 +367,14 @@ def _story(stream: list[Record]) -> Story | None:
         return None
 
 
-def _open_gate(story: Story) -> GateStory:
-    assert story.gate is not None, "asked only where _closed found an open gate"
-    return story.gate
+def _named(story: Story, click: Click) -> GateStory | None:
+    return next((gate for gate in story.gates if gate.gate == click.gate), None)
+
+
+def _gate_of(story: Story, click: Click) -> GateStory:
+    gate = _named(story, click)
+    assert gate is not None, "asked only where _closed found an open gate"
+    return gate
 
 
 def _is_judged(stream: list[Record], click: Click) -> bool:
@@ -361,16 +384,16 @@ def _is_judged(stream: list[Record], click: Click) -> bool:
 
 
 def _counted(story: Story, click: Click) -> bool:
-    decisions = story.gate.decisions if story.gate and story.gate.gate == click.gate else ()
-    return any(
-        each.accepted and each.key == click.person and each.answer is click.answer for each in decisions
+    gate = _named(story, click)
+    return gate is not None and any(
+        each.accepted and each.key == click.person and each.answer is click.answer for each in gate.decisions
     )
 
 
 def _closed(story: Story, click: Click) -> str | None:
     """Return that, when and how the question was closed, for people; None while it is open."""
-    gate = story.gate
-    if gate is None or gate.gate != click.gate:
+    gate = _named(story, click)
+    if gate is None:
         return "this question is not asked any more"
     if gate.outcome:
         at = f" at {gate.closed_at:%H:%M} UTC" if gate.closed_at else ""
@@ -388,6 +411,7 @@ def _decision(click: Click, story: Story, gate: GateStory, principal: Principal)
         plan_digest=gate.plan_digest,
         answer=click.answer,
         principal=principal,
+        about=gate.doubt.key if gate.doubt else "",
         reason=click.reason,
         via=click.via,
         decided_at=click.at,
@@ -412,7 +436,7 @@ def _refusal(click: Click, story: Story, objection: str, signed: SignedDecision 
 def _refused_decision(click: Click, story: Story, signed: SignedDecision | None) -> dict[str, Any]:
     if signed is not None:
         return signed.model_dump(mode="json")
-    gate = story.gate
+    gate = _named(story, click)
     unsealed = Decision(
         id=click.id,
         gate=click.gate,
@@ -420,6 +444,7 @@ def _refused_decision(click: Click, story: Story, signed: SignedDecision | None)
         plan_digest=gate.plan_digest if gate else "",
         answer=click.answer,
         principal=Principal(key=click.person),
+        about=gate.doubt.key if gate and gate.doubt else "",
         reason=click.reason,
         via=click.via,
         decided_at=click.at,

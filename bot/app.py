@@ -23,17 +23,23 @@ from activities.actions import Registry
 from activities.case import LedgerCase
 from activities.freeze_file import FILE_NAME
 from activities.guard import Guard
+from activities.inventory import InventorySource
 from activities.lazily import lazily
 from activities.ledger.migrations import migrate_apart
 from activities.ledger.store import Ledger
 from activities.performing import Performer
 from activities.plans import Plans
 from activities.signatures import TrustedKeys
+from activities.spool import FOLDER as SPOOL_FOLDER
+from activities.spool import Spool
+from activities.surroundings import Surroundings
+from activities.windows import WindowsFile
+from bot.answers import Answers, Silence, TemporalWorkflows
 from bot.brake import Brake
 from bot.catalog import Catalog
 from bot.connections_file import read_connections
 from bot.feeder import Feeder
-from bot.http.application import ALERTS, build_http
+from bot.http.application import ALERTS, SLACK, build_http
 from bot.http.authentication import Gatekeeper
 from bot.http.health import Health, ledger_is_writable, temporal_is_reachable
 from bot.http.receiver import Receiver
@@ -43,7 +49,12 @@ from bot.keys import ListenerKey
 from bot.metrics import Metrics
 from bot.only_one import only_one
 from bot.operations import Operations
+from bot.people import LocalPeople
+from bot.policy.doorkeeper import Doorkeeper, Knower, LocalMembers
+from bot.policy.policy_file import PolicyFile
+from bot.reconcile import Reconciler, SeenWorkflows
 from bot.running import until_signal
+from bot.sealer.child import SealerChild
 from bot.settings import Settings
 from bot.temporal_client import NoTemporalError, connect, connect_patiently
 from bot.temporal_server import TemporalServer
@@ -93,6 +104,12 @@ async def run_process(settings: Settings, parts: Parts) -> None:
     _refuse_nowhere(settings, parts)
     settings.data.mkdir(parents=True, exist_ok=True)
     freeze_file = settings.data / FILE_NAME
+    windows = WindowsFile(settings.windows)
+    inventory = InventorySource(settings.inventory, connections.prometheus)
+    surroundings = Surroundings(freeze_file, windows=windows, inventory=inventory)
+    surroundings.refuse_mistakes()
+    policy = PolicyFile(settings.policy)
+    log.info("policy in force", policy=policy.current().name)
 
     async with AsyncExitStack() as stack:
         for name in _names(parts):
@@ -132,16 +149,17 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         client = await connect(settings, address, lazy=not embedded)
 
         voices = slack.Voices(settings, ledger, connections.groups) if settings.slack == "on" else None
-        key = ListenerKey.load_or_create(settings.data / "keys") if voices else None
-        own = [key.public_key] if key else []
-        trusted = TrustedKeys.from_texts(own, settings.decision_keys)
+        key = ListenerKey.load_or_create(settings.data / "keys")
+        trusted = TrustedKeys.from_texts([key.public_key], settings.decision_keys)
 
         if Parts.WORKER in parts:
             performer = Performer(registry, connections, voices.teller if voices else None)
             stack.push_async_callback(performer.aclose)
+            await Spool(settings.data / SPOOL_FOLDER).settle(ledger)  # before an attempt has to guess
+            running.add("reconciliation", Reconciler(ledger, SeenWorkflows(client)).run())
             plans = Plans(ledger)
-            case = LedgerCase(ledger, performer, trusted, plans, freeze_file=freeze_file)
-            guard = Guard(ledger, performer, trusted, plans, freeze_file=freeze_file)
+            case = LedgerCase(ledger, performer, trusted, plans, surroundings)
+            guard = Guard(ledger, performer, trusted, plans, surroundings)
 
             async def work() -> None:
                 connected = client if embedded else await connect_patiently(settings, address)
@@ -153,30 +171,65 @@ async def run_process(settings: Settings, parts: Parts) -> None:
             stack.push_async_callback(running.cancel, "worker")  # lets actions in progress finish
 
         if Parts.WEB in parts:
-            metrics = Metrics(ledger, actions=list(registry), freeze_file=freeze_file)
+            metrics = Metrics(
+                ledger, actions=list(registry), freeze_file=freeze_file, sealer=settings.sealers_folder
+            )
             feeder = Feeder(ledger, client, on_failure=metrics.feeding_failed)
             stack.push_async_callback(feeder.stop)
             await feeder.start()
             intake = Intake(ledger, catalog, duplicate_window=settings.duplicate_window, wake=feeder.wake)
             running.add("metrics", metrics.follow())
-            running.add("catalog", _watch(intake, ledger))
+            running.add("catalog", _watch(intake, ledger, policy))
 
-            operations = Operations(ledger, intake, freeze_file=freeze_file)
+            knowers: dict[str, Knower] = {"local": LocalMembers(connections.groups)}
+            if voices is not None:
+                knowers["slack"] = voices.people
+            doorkeeper = Doorkeeper(
+                policy,
+                knowers,
+                thaw_group=settings.thaw_group,
+                owner_of=intake.owner_of,
+            )
+            operations = Operations(
+                ledger, intake, freeze_file=freeze_file, doorkeeper=doorkeeper, windows=windows
+            )
             running.add("brake", _settle(operations.brake))
-            if voices is not None and key is not None:
+            slack_receiver = None
+            if voices is None:
+                answers = Answers(
+                    ledger,
+                    key=key,
+                    people=LocalPeople(connections.groups),
+                    workflows=TemporalWorkflows(client),
+                    voice=Silence(),
+                    doorkeeper=doorkeeper,
+                )
+                running.add("answers", answers.run())
+            else:
                 conversation = slack.Conversation(voices, ledger, operations, key, client)
                 stack.push_async_callback(conversation.stop)
                 await conversation.start(running)
+                slack_receiver = conversation.receiver(metrics.slack_request)
 
             receiver = Receiver(intake, Gatekeeper(settings.webhook_tokens, settings.webhook_basic), metrics)
             stack.callback(receiver.close)
             health = Health({"ledger": ledger_is_writable(ledger), "temporal": temporal_is_reachable(client)})
             http = HttpServer(
-                build_http(receiver, metrics, health), host=settings.http_host, port=settings.http_port
+                build_http(receiver, metrics, health, slack=slack_receiver),
+                host=settings.http_host,
+                port=settings.http_port,
             )
             await http.start()
             stack.push_async_callback(http.stop)
             log.info("alerts are taken", url=f"http://{settings.http_host}:{http.port}{ALERTS}")
+            if slack_receiver is not None:
+                log.info("Slack is heard", url=f"http://{settings.http_host}:{http.port}{SLACK}")
+
+        if Parts.TEMPORAL in parts and settings.sealer == "on":
+            sealer = SealerChild(settings)
+            stack.push_async_callback(sealer.stop)
+            running.add("sealer", sealer.supervise())
+            stack.push_async_callback(running.cancel, "sealer")
 
         _collect_rarely()
         await running.until_told()
@@ -195,10 +248,14 @@ def _collect_rarely() -> None:
 
 def _refuse_silence(settings: Settings, parts: Parts) -> None:
     """Refuse to run without a chat that nobody said should be missing: nobody would be asked, or told."""
-    tokens = settings.slack_bot_token and settings.slack_app_token
+    over_http = settings.slack_mode == "http"
+    tokens = settings.slack_bot_token and (
+        settings.slack_signing_secrets if over_http else settings.slack_app_token
+    )
+    second = "PARAMEDIC_SLACK_SIGNING_SECRETS" if over_http else "PARAMEDIC_SLACK_APP_TOKEN"
     if parts & (Parts.WEB | Parts.WORKER) and settings.slack == "on" and not tokens:
         raise NoSlackError(
-            "there are no Slack tokens: set PARAMEDIC_SLACK_BOT_TOKEN and PARAMEDIC_SLACK_APP_TOKEN (docs/slack.md), "
+            f"there are no Slack tokens: set PARAMEDIC_SLACK_BOT_TOKEN and {second} (docs/slack.md), "
             "or say PARAMEDIC_SLACK=off if gates and escalations shall find nobody. To try Paramedic without Slack: make demo"
         )
 
@@ -249,10 +306,11 @@ async def _settle(brake: Brake) -> None:
         await asyncio.sleep(SETTLE_EVERY)
 
 
-async def _watch(intake: Intake, ledger: Ledger) -> None:
-    """Take in what changes in the runbooks' folder, for remediations that begin after."""
+async def _watch(intake: Intake, ledger: Ledger, policy: PolicyFile) -> None:
+    """Take in what changes in the runbooks' folder, for remediations that begin after, and in the policy."""
     while True:
         await asyncio.sleep(CATALOG_EVERY)
+        policy.current()
         if not await asyncio.to_thread(lambda: intake.catalog.outdated):
             continue
         new = await asyncio.to_thread(intake.catalog.reloaded)

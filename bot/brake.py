@@ -16,7 +16,7 @@ from activities.freeze_file import add_freeze, read_freezes, remove_freeze
 from activities.ledger import freezes
 from activities.ledger.store import Ledger, Transaction
 from runbooks.errors import LedgerError, ParamedicError
-from runbooks.model.freeze import Freeze, is_scope
+from runbooks.model.freeze import SCOPES, Freeze, is_scope
 
 log = structlog.get_logger(__name__)
 
@@ -139,5 +139,5 @@ class Brake:
 
 def _checked(scope: str) -> str:
     if not is_scope(scope):
-        raise BrakeError(f"a freeze is on *, runbook=NAME or target=NAME, not on {scope!r}")
+        raise BrakeError(f"a freeze is on {SCOPES}, not on {scope!r}")
     return scope

@@ -120,6 +120,10 @@ class Catalog:
         except OSError:
             return not self.errors
 
+    def owner_of(self, name: str) -> str:
+        """Return who keeps the runbook `name`; empty where there is none in force, or nobody is named."""
+        return self.runbooks[name].owner if name in self.runbooks else ""
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the names and digests of the runbooks in force, hex."""

@@ -5,8 +5,9 @@ has accepted it, and not before; until then it stays in the inbox, whatever beco
 process.  So an entry may reach a workflow twice, and never not at all; the engine takes each in
 once.
 
-Entries for the same target go through the same lane, one after the other, in the order in which
-they came.  Those that were just accepted are handed over in memory; a look into the inbox every
+Entries for the same workflow go through the same lane, in the order in which they came, and all
+that wait are taken along at once.  Workflows take turns.  So in a storm the hundredth alert of one
+service costs next to nothing, and the first of another does not wait behind it.  Those that were just accepted are handed over in memory; a look into the inbox every
 few seconds finds what a crash, a full lane or another process left there.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -42,6 +44,7 @@ LOOK_EVERY = 2.0  # seconds between two looks into the inbox
 HOLD = timedelta(seconds=10)  # how long claimed entries are ours; after a crash they wait so long
 GATHER = 0.05  # seconds until accepted entries are noted: together, and out of the way of those who wait
 CLAIM_LIMIT = 200  # entries claimed at once
+TOGETHER = 100  # entries for one workflow taken along at once
 HELD_LIMIT = 5_000  # entries in memory; the others wait in the inbox
 
 Failure = Literal["away", "refused"]
@@ -59,6 +62,55 @@ _NO = frozenset(
 """What Temporal answers where asking again soon will not help."""
 
 log = structlog.get_logger(__name__)
+
+
+class _Lane:
+    """Entries that wait, by workflow; the workflow that has waited longest is next."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, list[InboxEntry]] = OrderedDict()
+        self._news = asyncio.Event()
+        self._closed = False
+
+    def put(self, name: str, entry: InboxEntry) -> None:
+        """Put an entry for the workflow `name` behind the others for it."""
+        self._waiting.setdefault(name, []).append(entry)
+        self._news.set()
+
+    def close(self) -> None:
+        """Let whoever takes find nothing any more."""
+        self._closed = True
+        self._news.set()
+
+    async def take(self) -> Sequence[InboxEntry]:
+        """Wait for entries, and return some for one workflow that can go together; none when closed."""
+        while not self._waiting and not self._closed:
+            self._news.clear()
+            await self._news.wait()
+        if self._closed:
+            return ()
+        name, entries = self._waiting.popitem(last=False)
+        together = _together(entries)
+        if rest := entries[together:]:
+            self._waiting[name] = rest  # behind the other workflows
+        return entries[:together]
+
+
+def _together(entries: Sequence[InboxEntry]) -> int:
+    """Return how many of the first entries can begin one workflow: alerts that fire, for the same version."""
+    first = entries[0]
+    if not first.target or _is_resolved(first):
+        return 1
+    number = 1
+    for entry in entries[1:TOGETHER]:
+        if _is_resolved(entry) or entry.runbook_digest != first.runbook_digest:
+            break
+        number += 1
+    return number
+
+
+def _is_resolved(entry: InboxEntry) -> bool:
+    return entry.alert is not None and entry.alert.status is AlertStatus.RESOLVED
 
 
 class Feeder:
@@ -80,7 +132,7 @@ class Feeder:
         self._ledger = ledger
         self._client = client
         self._on_failure = on_failure
-        self._lanes: list[asyncio.Queue[InboxEntry | None]] = [asyncio.Queue() for _ in range(feeders)]
+        self._lanes = [_Lane() for _ in range(feeders)]
         self._accepted: asyncio.Queue[str | None] = asyncio.Queue()
         self._held: set[str] = set()
         self._stopping = asyncio.Event()
@@ -118,7 +170,7 @@ class Feeder:
         if not self._tasks:
             return
         for lane in self._lanes:
-            lane.put_nowait(None)
+            lane.close()
         *working, noting = self._tasks
         await asyncio.wait(working, timeout=CALL_DEADLINE)
         for task in working:
@@ -130,44 +182,45 @@ class Feeder:
     # --- lanes ----------------------------------------------------------------------------------
 
     def _line_up(self, entry: InboxEntry) -> None:
-        """Put the entry into its target's lane."""
-        lane = zlib.crc32(workflow_id(entry.runbook, entry.target).encode()) % len(self._lanes)
-        self._lanes[lane].put_nowait(entry)
+        """Put the entry into its workflow's lane."""
+        name = workflow_id(entry.runbook, entry.target)
+        self._lanes[zlib.crc32(name.encode()) % len(self._lanes)].put(name, entry)
 
-    async def _run(self, lane: asyncio.Queue[InboxEntry | None]) -> None:
-        while (entry := await lane.get()) is not None and not self._stopping.is_set():
-            await self._feed(entry)
+    async def _run(self, lane: _Lane) -> None:
+        while (entries := await lane.take()) and not self._stopping.is_set():
+            await self._feed(entries)
 
-    async def _feed(self, entry: InboxEntry) -> None:
-        """Try until Temporal has accepted the entry, or has said no to it."""
+    async def _feed(self, entries: Sequence[InboxEntry]) -> None:
+        """Try until Temporal has accepted these entries, for one workflow, or has said no to them."""
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
-            failure = await self._try(entry)
+            failure = await self._try(entries)
             if failure is None:
                 return
             self._on_failure(failure)
             if failure == "refused":
-                # It is tried for ever all the same, but does not keep its lane from others.
-                asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._line_up, entry)
+                # They are tried for ever all the same, but do not keep their lane from others.
+                for entry in entries:
+                    asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._line_up, entry)
                 return
             await self._wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the load, guards nothing
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _try(self, entry: InboxEntry) -> Failure | None:
-        """Hand the entry over once.  Return None where that was accepted."""
+    async def _try(self, entries: Sequence[InboxEntry]) -> Failure | None:
+        """Hand the entries over once.  Return None where that was accepted."""
         try:
             async with asyncio.timeout(CALL_DEADLINE):
-                await self._hand_over(entry)
+                await self._hand_over(entries)
         except (
             LedgerError,
             TimeoutError,
             RuntimeError,
         ) as error:  # a lazy client's RuntimeError: no connection
-            return self._note_failure("away", entry, error)
+            return self._note_failure("away", entries[0], error)
         except RPCError as error:
-            return self._note_failure("refused" if error.status in _NO else "away", entry, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the lane goes on and the entry is kept
-            return self._note_failure("refused", entry, error)
+            return self._note_failure("refused" if error.status in _NO else "away", entries[0], error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the lane goes on and the entries are kept
+            return self._note_failure("refused", entries[0], error)
         return None
 
     def _note_failure(self, failure: Failure, entry: InboxEntry, error: Exception) -> Failure:
@@ -180,36 +233,39 @@ class Feeder:
         )
         return failure
 
-    # --- one entry ------------------------------------------------------------------------------
+    # --- one workflow ---------------------------------------------------------------------------
 
-    async def _hand_over(self, entry: InboxEntry) -> None:
+    async def _hand_over(self, entries: Sequence[InboxEntry]) -> None:
+        entry = entries[0]
         if not entry.target:
             # Without a target nobody knows what would be acted on.
             sentence = f"It cannot be said what {entry.runbook} would act on."
             await self._explain(entry, "target_not_rendered", sentence)
-        elif entry.alert is not None and entry.alert.status is AlertStatus.RESOLVED:
+        elif _is_resolved(entry):
             await self._tell_resolved(entry)
         else:
-            await self._start_or_join(entry)
+            await self._start_or_join(entries)
 
-    async def _start_or_join(self, entry: InboxEntry) -> None:
-        """Start the workflow with the entry, or signal it to the one in progress.
+    async def _start_or_join(self, entries: Sequence[InboxEntry]) -> None:
+        """Start the workflow with the entries, or signal them to the one in progress.
 
         Signal-with-start would do it in one call.  But the SDK gives no eager start with a signal, and
         with one a new alert, which is what somebody waits for, is acted on a third sooner.
         """
-        order = Order(runbook=entry.runbook, runbook_digest=entry.runbook_digest, target=entry.target)
-        arrival = Arrival(entry=entry.entry, status=AlertStatus.FIRING)
-        name = workflow_id(entry.runbook, entry.target)
-        while not (await self._is_started(name, order, arrival) or await self._is_joined(name, arrival)):
+        first = entries[0]
+        order = Order(runbook=first.runbook, runbook_digest=first.runbook_digest, target=first.target)
+        name = workflow_id(first.runbook, first.target)
+        arrivals = tuple(Arrival(entry=each.entry, status=AlertStatus.FIRING) for each in entries)
+        while not (await self._is_started(name, order, arrivals) or await self._is_joined(name, arrivals)):
             pass  # one was in progress, and ended before it could be told: the next turn starts anew
-        self._accepted.put_nowait(entry.entry)
+        for each in entries:
+            self._accepted.put_nowait(each.entry)
 
-    async def _is_started(self, name: str, order: Order, arrival: Arrival) -> bool:
+    async def _is_started(self, name: str, order: Order, arrivals: tuple[Arrival, ...]) -> bool:
         try:
             await self._client.start_workflow(
                 "Remediation",
-                Turn(order=order, arrivals=(arrival,)),
+                Turn(order=order, arrivals=arrivals),
                 id=name,
                 task_queue=TASK_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -219,9 +275,10 @@ class Feeder:
             return False
         return True
 
-    async def _is_joined(self, name: str, arrival: Arrival) -> bool:
+    async def _is_joined(self, name: str, arrivals: tuple[Arrival, ...]) -> bool:
+        signal, said = ("arrive", arrivals[0]) if len(arrivals) == 1 else ("arrive_all", arrivals)
         try:
-            await self._client.get_workflow_handle(name).signal("arrive", arrival)
+            await self._client.get_workflow_handle(name).signal(signal, said)
         except RPCError as error:
             if not _is_gone(error):
                 raise
@@ -231,7 +288,7 @@ class Feeder:
     async def _tell_resolved(self, entry: InboxEntry) -> None:
         """Tell the workflow in progress; where there is none, there is nothing to tell."""
         arrival = Arrival(entry=entry.entry, status=AlertStatus.RESOLVED)
-        if await self._is_joined(workflow_id(entry.runbook, entry.target), arrival):
+        if await self._is_joined(workflow_id(entry.runbook, entry.target), (arrival,)):
             self._accepted.put_nowait(entry.entry)
         else:
             await self._explain(entry, "resolved", "It is resolved, and nothing was in progress.")

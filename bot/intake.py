@@ -3,24 +3,28 @@
 For each alert: which runbooks it is for, what they would act on, and a transaction in which all
 that is new is written.  An alert whose target cannot be rendered is explained in that same
 transaction, so that there is no moment at which nothing is known of it.
+
+What was taken in is remembered, so that in a storm most repetitions need no transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from activities.ledger import inbox, remediations
-from activities.ledger.inbox import Delivery, InboxEntry
+from activities.ledger.blobs import Blob
+from activities.ledger.inbox import Delivery, InboxEntry, Said
+from activities.ledger.last_words import Heard, LastWords, Word
 from activities.ledger.store import Ledger, Transaction
 from bot.catalog import Catalog
 from runbooks.model.alert import Alert
 
 AT_ONCE = 500
-"""How many deliveries share a transaction: one of 20,000 would keep all other senders waiting."""
+"""How many alerts share a transaction: one of 20,000 would keep all other senders waiting."""
 
 NO_TARGET = "target_not_rendered"
 """The reason on record where a runbook matched and it cannot be said what it would act on."""
@@ -30,8 +34,8 @@ log = structlog.get_logger(__name__)
 Wake = Callable[[Sequence[InboxEntry]], None]
 
 
-@dataclass(frozen=True)
-class Addressed:
+@dataclass(frozen=True, slots=True)
+class Way:
     """One alert on its way to one runbook, or to nobody.
 
     Attributes:
@@ -40,6 +44,18 @@ class Addressed:
 
     delivery: Delivery
     withheld: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """One alert on all its ways.
+
+    Attributes:
+        word: what was said of it; None where that cannot be recognised when it is said again.
+    """
+
+    ways: tuple[Way, ...]
+    word: Word | None = None
 
 
 @dataclass(frozen=True)
@@ -82,28 +98,54 @@ class Intake:
         self.duplicate_window = duplicate_window
         self.wake = wake
         self._ledger = ledger
+        self._last = LastWords(duplicate_window)
 
-    def address(self, alerts: Sequence[Alert], sender: str) -> list[Addressed]:
+    def owner_of(self, runbook: str) -> str:
+        """Return who keeps a runbook, by the catalog in force."""
+        return self.catalog.owner_of(runbook)
+
+    def repeats(self, words: Sequence[Word | None]) -> list[int]:
+        """Return for each word how many deliveries it repeats; 0 where it may be news.
+
+        It may run in a thread.  It holds only where `is_alone` says so afterwards.
+        """
+        at = datetime.now(UTC)
+        return [0 if word is None else self._last.repeats(word, at) for word in words]
+
+    async def is_alone(self) -> bool:
+        """Return whether nobody else has written alerts into the inbox that are not known here.
+
+        Raises:
+            LedgerError: that cannot be said.
+        """
+        return await self._ledger.read(inbox.newest) <= self._last.newest
+
+    def address(self, alerts: Sequence[tuple[Alert, Word | None]], sender: str) -> list[Addressed]:
         """Return where these alerts go.  Pure, and may run in a thread."""
         catalog = self.catalog
-        return [each for alert in alerts for each in _address(catalog, alert, sender)]
+        return [Addressed(tuple(_ways(catalog, alert, sender)), word) for alert, word in alerts]
 
-    async def take(self, addressed: Sequence[Addressed]) -> Taken:
+    async def take(self, addressed: Sequence[Addressed], raw: Blob | None = None) -> Taken:
         """Write what is new into the inbox; durable when this returns.
+
+        Args:
+            raw: the body that it came in.
 
         Raises:
             LedgerError: not all of it is; the same again is harmless.
         """
         taken = Taken()
         for begin in range(0, len(addressed), AT_ONCE):
-            taken += await self._take_some(addressed[begin : begin + AT_ONCE])
+            taken += await self._take_some(addressed[begin : begin + AT_ONCE], raw)
         return taken
 
-    async def _take_some(self, addressed: Sequence[Addressed]) -> Taken:
+    async def _take_some(self, addressed: Sequence[Addressed], raw: Blob | None) -> Taken:
         at = datetime.now(UTC)
-        acceptance = await self._ledger.write(lambda transaction: self._accept(transaction, addressed, at))
+        acceptance = await self._ledger.write(
+            lambda transaction: self._accept(transaction, addressed, at, raw)
+        )
         entries = acceptance.entries
-        withheld = {_address_of(each.delivery): each.withheld for each in addressed if each.withheld}
+        withheld = _withheld(addressed)
         for entry in entries:
             if problem := withheld.get(_address_of(entry)):
                 log.warning(
@@ -114,15 +156,20 @@ class Intake:
         return Taken(accepted, acceptance.duplicates, len(entries) - accepted)
 
     def _accept(
-        self, transaction: Transaction, addressed: Sequence[Addressed], at: datetime
+        self, transaction: Transaction, addressed: Sequence[Addressed], at: datetime, raw: Blob | None
     ) -> inbox.Acceptance:
+        before = inbox.newest(transaction.tables)
         acceptance = inbox.accept(
             transaction,
-            [each.delivery for each in addressed],
+            [way.delivery for each in addressed for way in each.ways],
             at=at,
             duplicate_window=self.duplicate_window,
+            raw=raw,
         )
-        withheld = {_address_of(each.delivery): each.withheld for each in addressed if each.withheld}
+        heard = list(_heard(addressed, acceptance.said))
+        newest = inbox.newest(transaction.tables)
+        transaction.when_committed(lambda: self._last.move(heard, before=before, newest=newest))
+        withheld = _withheld(addressed)
         stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]
         for entry in stopped:
             remediations.explain(transaction, entry, NO_TARGET, withheld[_address_of(entry)], at=at)
@@ -131,13 +178,24 @@ class Intake:
         return acceptance
 
 
-def _address(catalog: Catalog, alert: Alert, sender: str) -> list[Addressed]:
+def _heard(addressed: Sequence[Addressed], said: Sequence[Said]) -> Iterator[Heard]:
+    """Yield what was said of each alert, `said` being what the inbox knows of each delivery in turn."""
+    answers = iter(said)
+    for each in addressed:
+        known = [next(answers) for _ in each.ways]
+        word = each.word or Word(
+            known[0].fingerprint, b""
+        )  # one that nobody repeats, but the last all the same
+        yield Heard(word, min(one.since for one in known), len(known))
+
+
+def _ways(catalog: Catalog, alert: Alert, sender: str) -> list[Way]:
     delivery = Delivery(delivery=alert.delivery, runbook="", target="", alert=alert, sender=sender)
     matched = catalog.match(alert)
     if not matched:
-        return [Addressed(delivery)]
+        return [Way(delivery)]
     return [
-        Addressed(
+        Way(
             delivery.model_copy(
                 update={
                     "runbook": match.runbook.name,
@@ -149,6 +207,11 @@ def _address(catalog: Catalog, alert: Alert, sender: str) -> list[Addressed]:
         )
         for match in matched
     ]
+
+
+def _withheld(addressed: Sequence[Addressed]) -> dict[tuple[str, str], str]:
+    ways = (way for each in addressed for way in each.ways)
+    return {_address_of(way.delivery): way.withheld for way in ways if way.withheld}
 
 
 def _address_of(delivery: Delivery | InboxEntry) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The listener's key: what was seen at a click is sealed here, and nowhere else.
+"""The listener's key: what was seen at a click is sealed here, and nowhere else; and how private keys are kept.
 
 The private key stays in one file of the data folder, readable by its owner only.  It is made at
 first use.  Two processes that start at once must end up with the same key, so the file is
@@ -60,13 +60,7 @@ class ListenerKey:
         Raises:
             KeyFileError: it is there and cannot be used, or cannot be written.
         """
-        path = folder / KEY_FILE
-        try:
-            if not path.exists():
-                _create(path)
-            return cls(_load(path))
-        except OSError as error:
-            raise KeyFileError(f"the listener's key {path} cannot be used: {error.strerror}") from error
+        return cls(private_key_in(folder / KEY_FILE, "the listener's key"))
 
     @property
     def public_text(self) -> str:
@@ -81,10 +75,27 @@ class ListenerKey:
         )
 
 
-def _load(path: Path) -> ed25519.Ed25519PrivateKey:
+def private_key_in(path: Path, what: str) -> ed25519.Ed25519PrivateKey:
+    """Return the private key in the file `path`; make one where there is none yet.
+
+    Args:
+        what: the key's name in errors ("the listener's key").
+
+    Raises:
+        KeyFileError: it is there and cannot be used, or cannot be written.
+    """
+    try:
+        if not path.exists():
+            _create(path)
+        return _load(path, what)
+    except OSError as error:
+        raise KeyFileError(f"{what} {path} cannot be used: {error.strerror}") from error
+
+
+def _load(path: Path, what: str) -> ed25519.Ed25519PrivateKey:
     if path.stat().st_mode & 0o007:
         raise KeyFileError(
-            f"everybody on this machine can read the listener's key {path}. "
+            f"everybody on this machine can read {what} {path}. "
             "Delete it, so that a new one is made, and find out who could have copied it."
         )
     try:

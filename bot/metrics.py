@@ -28,6 +28,7 @@ from activities.freeze_file import read_freezes
 from activities.ledger import freezes, records
 from activities.ledger.backlog import backlog
 from activities.ledger.store import Ledger
+from bot.sealer.state import read_state
 from runbooks.errors import LedgerError
 from runbooks.model.action import Outcome
 from runbooks.model.record import Record, RecordKind
@@ -43,7 +44,19 @@ READ_DEADLINE = 2.0  # seconds
 BATCH = 1_000  # records read at once while catching up
 
 ANSWERS = (200, 400, 401, 403, 404, 405, 413, 415, 500, 503)
-GATE_OUTCOMES = ("approved", "denied", "expired", "withdrawn")
+DESTINATIONS = frozenset({"folder", "git", "ssh"})
+SLACK_REQUESTS = (
+    "accepted",
+    "forged",
+    "stale",
+    "replayed",
+    "malformed",
+    "unreadable",
+    "not_ready",
+    "late",
+    "failed",
+)
+GATE_OUTCOMES = ("approved", "denied", "happened", "again", "stopped", "expired", "withdrawn")
 
 _ENDINGS = frozenset(ending.value for ending in Ending)
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
@@ -71,10 +84,14 @@ class Metrics:
     Args:
         actions: the names of the registry's actions; others are counted as `other`.
         freeze_file: the brake outside the ledger.
+        sealer: the sealer's folder; None where nothing is known of one.
     """
 
-    def __init__(self, ledger: Ledger, *, actions: Collection[str], freeze_file: Path) -> None:
+    def __init__(
+        self, ledger: Ledger, *, actions: Collection[str], freeze_file: Path, sealer: Path | None = None
+    ) -> None:
         self._ledger = ledger
+        self._sealer = sealer
         self._freeze_file = freeze_file
         self._actions = frozenset(actions)
         self._runbooks: set[str] = set()  # every name that a catalog on record has had
@@ -186,6 +203,13 @@ class Metrics:
             registry=registry,
         )
 
+        self._slack_requests = Counter(
+            "paramedic_slack_requests",
+            "Requests to the address that Slack posts to, by what was made of them." + _PROCESS,
+            ("outcome",),
+            registry=registry,
+        )
+
     def _declare_moment(self) -> None:
         registry = self.registry
         self._ledger_readable = Gauge(
@@ -194,6 +218,23 @@ class Metrics:
             registry=registry,
         )
         self._ledger_size = Gauge("paramedic_ledger_size", "Records in the ledger.", registry=registry)
+        self._sealed_size = Gauge(
+            "paramedic_sealed_size", "Records that the last checkpoint covers.", registry=registry
+        )
+        self._sealed_at = Gauge(
+            "paramedic_sealed_timestamp_seconds", "When the last checkpoint was signed.", registry=registry
+        )
+        self._refused = Gauge(
+            "paramedic_sealer_refused",
+            "1 if the sealer signs no more, because the ledger is not what it was.",
+            registry=registry,
+        )
+        self._unpublished = Gauge(
+            "paramedic_checkpoints_unpublished",
+            "Checkpoints that a destination outside the database has not taken yet.",
+            ("destination",),
+            registry=registry,
+        )
         self._backlog = Gauge(
             "paramedic_inbox_backlog", "Inbox entries that Temporal has not accepted yet.", registry=registry
         )
@@ -222,10 +263,15 @@ class Metrics:
         """Count one attempt to hand an inbox entry to Temporal."""
         self._feeding_failures.labels(reason).inc()
 
+    def slack_request(self, outcome: str) -> None:
+        """Count one request that says it comes from Slack."""
+        self._slack_requests.labels(outcome if outcome in SLACK_REQUESTS else OTHER).inc()
+
     # --- what is true right now ------------------------------------------------------------------
 
     async def page(self) -> bytes:
         """Return the page that Prometheus scrapes."""
+        self._read_sealer()
         try:
             async with asyncio.timeout(READ_DEADLINE):
                 size, waiting, frozen = await self._ledger.read(
@@ -242,6 +288,16 @@ class Metrics:
         self._oldest.set(max(0.0, (datetime.now(UTC) - oldest).total_seconds()) if oldest else 0)
         self._frozen.set(len(scopes))
         return generate_latest(self.registry)
+
+    def _read_sealer(self) -> None:
+        state = None if self._sealer is None else read_state(self._sealer)
+        if state is None:
+            return
+        self._sealed_size.set(state.size)
+        self._sealed_at.set(state.sealed_at.timestamp() if state.sealed_at else 0)
+        self._refused.set(int(bool(state.refused)))
+        for name in DESTINATIONS & state.behind.keys():
+            self._unpublished.labels(name).set(state.behind[name])
 
     # --- the projection --------------------------------------------------------------------------
 

@@ -16,9 +16,14 @@ from activities.ledger import inbox, leases, records, remediations
 from activities.ledger.inbox import Delivery
 from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
+from activities.windows import WindowsError, WindowsFile
 from bot.brake import Brake
 from bot.catalog import aim
 from bot.intake import Intake
+from bot.policy.doorkeeper import Doorkeeper
+from bot.policy.questions import Question, TargetFacts, Verb
+from bot.policy.rulings import admit_on_record
+from bot.policy.subjects import question_of_run
 from runbooks.errors import ParamedicError
 from runbooks.language.facts import Facts
 from runbooks.model.alert import Alert, AlertStatus
@@ -76,19 +81,40 @@ class StatusLine(Value):
 
 
 class GateLine(Value):
-    """One gate that waits for people."""
+    """One gate that waits for people.
+
+    Attributes:
+        doubt: the action, where the question is what became of it; empty where a plan is to be approved.
+    """
 
     remediation: str
     runbook: str
     target: str
     approvers: tuple[str, ...]
     expires_at: datetime
+    doubt: str = ""
+
+
+class OpenWindow(Value):
+    """A maintenance window that is open.
+
+    Attributes:
+        scope: what nobody acts on meanwhile, as of a freeze.
+        until: when it closes.
+    """
+
+    name: str
+    scope: str
+    reason: str
+    until: datetime
 
 
 class Status(Value):
     """What is going on.
 
     Attributes:
+        windows: the maintenance windows that are open.
+        windows_problem: why they cannot be read, and therefore nobody acts; empty where they can.
         kept: targets that a person must look at and give back, because an outcome is unknown.
     """
 
@@ -96,6 +122,8 @@ class Status(Value):
     running: tuple[StatusLine, ...]
     gates: tuple[GateLine, ...]
     kept: tuple[KeptTarget, ...] = ()
+    windows: tuple[OpenWindow, ...] = ()
+    windows_problem: str = ""
 
 
 class Operations:
@@ -104,10 +132,22 @@ class Operations:
     Args:
         intake: knows the catalog in force and whom to wake.
         freeze_file: the brake's file.
+        windows: None where the installation has no maintenance windows.
+        doorkeeper: says whether the person who asks may do that.
     """
 
-    def __init__(self, ledger: Ledger, intake: Intake, *, freeze_file: Path) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        intake: Intake,
+        *,
+        freeze_file: Path,
+        doorkeeper: Doorkeeper,
+        windows: WindowsFile | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._windows = windows or WindowsFile(None)
+        self.doorkeeper = doorkeeper
         self._intake = intake
         self.brake = Brake(ledger, freeze_file=freeze_file)
 
@@ -137,6 +177,7 @@ class Operations:
 
         Raises:
             RequestError: there is no such runbook, or its target needs other labels.
+            NotPermittedError: the policy does not let them.
             LedgerError: it could not be written down; nothing was begun.
         """
         runbook = self._find(name)
@@ -150,6 +191,9 @@ class Operations:
         match = aim(runbook, Facts(labels=alert.labels, annotations=alert.annotations))
         if match.error is not None:
             raise RequestError(f"{name} cannot be run with these labels: {match.error}")
+        target = TargetFacts(name=match.target, labels=alert.labels)
+        vocabulary = self._intake.catalog.vocabulary
+        await self._admit(question_of_run(runbook, vocabulary, target), actor=actor, source=source)
         delivery = Delivery(
             delivery=alert.delivery,
             runbook=runbook.name,
@@ -197,28 +241,57 @@ class Operations:
             place = {"remediation": row.id, "runbook": row.runbook, "target": row.target}
             phase = story.phase if story else "unreadable"
             running.append(StatusLine(**place, phase=phase, since=row.opened_at))
-            if story and story.gate and not story.gate.outcome:
-                approvers, expires_at = story.gate.approvers, story.gate.expires_at
-                gates.append(GateLine(**place, approvers=approvers, expires_at=expires_at))
-        return Status(frozen=frozen, running=tuple(running), gates=tuple(gates), kept=tuple(kept))
+            if story and (gate := story.open_gate) is not None:
+                doubt = gate.doubt.name if gate.doubt else ""
+                asked = {"approvers": gate.approvers, "expires_at": gate.expires_at, "doubt": doubt}
+                gates.append(GateLine(**place, **asked))
+        windows, problem = self._open_windows()
+        return Status(
+            frozen=frozen,
+            running=tuple(running),
+            gates=tuple(gates),
+            kept=tuple(kept),
+            windows=windows,
+            windows_problem=problem,
+        )
+
+    def _open_windows(self) -> tuple[tuple[OpenWindow, ...], str]:
+        now = datetime.now(UTC)
+        try:
+            ends = [(window, window.end_at(now)) for window in self._windows.read()]
+        except WindowsError as error:
+            return (), str(error)
+        return tuple(
+            OpenWindow(name=window.name, scope=window.scope, reason=window.reason, until=until)
+            for window, until in ends
+            if until is not None
+        ), ""
 
     async def freeze(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
         """Pull the brake.  Return whether that is on record already; see `Brake.freeze`."""
+        await self._admit(Question(verb=Verb.FREEZE, scope=scope), actor=actor, source=source)
         return await self.brake.freeze(scope, reason, actor=actor, source=source)
 
     async def thaw(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
         """Release the brake.  Return whether it was pulled; see `Brake.thaw`."""
+        await self._admit(Question(verb=Verb.THAW, scope=scope), actor=actor, source=source)
         return await self.brake.thaw(scope, reason, actor=actor, source=source)
 
     async def release(self, target: str, reason: str, *, actor: str, source: str) -> KeptTarget | None:
         """Give back a target that is kept because of an unknown outcome.  Return it; None: it was not kept.
 
         Raises:
+            NotPermittedError: the policy does not let them.
             LedgerError: it could not be recorded; the target stays as it was.
         """
+        question = Question(verb=Verb.RELEASE, target=TargetFacts(name=target))
+        await self._admit(question, actor=actor, source=source)
         return await self._ledger.write(
             lambda t: leases.give_back(t, target, actor=actor, source=source, reason=reason)
         )
+
+    async def _admit(self, question: Question, *, actor: str, source: str) -> None:
+        await admit_on_record(self.doorkeeper, question, ledger=self._ledger, actor=actor, source=source)
 
 
 def _story(stream: Sequence[Record]) -> Story | None:

@@ -39,6 +39,18 @@ class Settings(BaseModel):
     connections: Path | None = None
     """YAML file that names the outside systems: Prometheus, endpoints, hosts, supervisors, groups."""
 
+    windows: Path | None = None
+    """YAML file of maintenance windows: times in which nothing is done."""
+
+    inventory: Path | None = None
+    """YAML file of the targets that there are: on others nothing is done."""
+
+    policy: Path | None = None
+    """Cedar file that says who may do what, where.  Unset: the default policy."""
+
+    thaw_group: str | None = None
+    """Group whose members may lift a freeze in Slack.  Unset: everybody in the workspace may."""
+
     ledger_url: str | None = None
     """Database of the ledger as an SQLAlchemy URL.  Default: `ledger.db` in the data folder."""
 
@@ -84,11 +96,17 @@ class Settings(BaseModel):
     slack: Literal["on", "off"] = "on"
     """`off` says out loud that there is no chat: gates then end as nobody answered."""
 
+    slack_mode: Literal["socket", "http"] = "socket"
+    """How Slack calls: through a socket that Paramedic opens, or with signed requests over HTTP."""
+
     slack_bot_token: SecretStr | None = None
     """The bot token, `xoxb-...`."""
 
     slack_app_token: SecretStr | None = None
     """The app token for Socket Mode, `xapp-...`."""
+
+    slack_signing_secrets: tuple[SecretStr, ...] = ()
+    """Signing secrets for HTTP mode, separated by commas: two, so that one can be rotated."""
 
     slack_channel: str = "#incidents"
     """Channel of the cards, as a name or an id."""
@@ -99,6 +117,21 @@ class Settings(BaseModel):
     decision_keys: tuple[str, ...] = ()
     """Public keys (base64, Ed25519) of listeners on other machines whose decisions this worker accepts."""
 
+    sealer: Literal["on", "off"] = "on"
+    """`off` says that `paramedic up` starts no sealer: one runs elsewhere, as another user for instance."""
+
+    sealer_folder: Path | None = None
+    """Folder of the sealer's key and memory.  Default: `sealer` in the data folder."""
+
+    checkpoint_folder: Path | None = None
+    """Folder that gets each checkpoint as a file; it must be there already."""
+
+    checkpoint_git: str | None = None
+    """Git repository that gets each checkpoint as a commit on its branch `checkpoints`."""
+
+    checkpoint_ssh: str | None = None
+    """What stands after `ssh` to reach the machine that appends each checkpoint: `-F FILE archive`."""
+
     shutdown_grace: timedelta = Field(default=timedelta(seconds=20), gt=timedelta())
     """How long running actions may finish after SIGTERM.  Keep it under the pod's own."""
 
@@ -107,15 +140,28 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _tokens_go_with_slack(self) -> Self:
-        tokens = (self.slack_bot_token, self.slack_app_token)
+        tokens = (self.slack_bot_token, self.slack_app_token, self.slack_signing_secrets)
         if self.slack == "off" and any(tokens):
             raise ValueError("PARAMEDIC_SLACK is off, but Slack tokens are set: take away one or the other")
+        if self.slack_mode == "http" and self.slack_app_token:
+            raise ValueError("PARAMEDIC_SLACK_APP_TOKEN is for PARAMEDIC_SLACK_MODE=socket: take it away")
+        if self.slack_mode == "socket" and self.slack_signing_secrets:
+            raise ValueError(
+                "PARAMEDIC_SLACK_SIGNING_SECRETS are for PARAMEDIC_SLACK_MODE=http: set it, or take them away"
+            )
+        if any(not secret.get_secret_value().strip() for secret in self.slack_signing_secrets):
+            raise ValueError("PARAMEDIC_SLACK_SIGNING_SECRETS holds one that is empty")
         return self
 
     @property
     def ledger(self) -> str:
         """The ledger's URL with the default filled in."""
         return self.ledger_url or f"sqlite:///{self.data.resolve() / 'ledger.db'}"
+
+    @property
+    def sealers_folder(self) -> Path:
+        """The sealer's folder with the default filled in."""
+        return self.sealer_folder or self.data / "sealer"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:

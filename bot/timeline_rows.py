@@ -140,6 +140,15 @@ def _gate_asked(record: Record) -> dict[str, Any]:
     data = record.data
     until = datetime.fromisoformat(data["expires_at"])
     people = "person" if data["need"] == 1 else "people"
+    doubt = data.get("doubt")
+    if doubt:
+        return {
+            "what": f"Asked {' or '.join(data['approvers'])} whether this happened: {doubt['name']}",
+            "details": [
+                doubt["evidence"],
+                f"an answer is needed by {until.astimezone(UTC):%H:%M:%S} UTC",
+            ],
+        }
     return {
         "what": f"Asked {' or '.join(data['approvers'])}",
         "details": [f"{data['need']} {people} must approve by {until.astimezone(UTC):%H:%M:%S} UTC"],
@@ -156,10 +165,19 @@ def _decision(record: Record) -> dict[str, Any]:
     objection = record.data.get("objection") or ""
     return {
         "who": person(decision["principal"]),
-        "what": "Approved" if decision["answer"] == "approved" else "Said no",
+        "what": _ANSWER_WORDS.get(decision["answer"], decision["answer"]),
         "result": "counted" if record.outcome == "accepted" else "did not count",
         "details": [decision.get("reason", ""), objection, f"via {decision.get('via', '')}"],
     }
+
+
+_ANSWER_WORDS = {
+    "approved": "Approved",
+    "denied": "Said no",
+    "happened": "Said that it happened",
+    "again": "Said to do it again",
+    "stop": "Said to stop here",
+}
 
 
 def _gate_closed(record: Record) -> dict[str, Any]:

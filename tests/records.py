@@ -183,6 +183,16 @@ class Telling:
         signed = {"decision": facts | decision, "key_id": "0123456789abcdef", "signature": "c2lnbmVk"}
         return self.tell(RecordKind.DECISION, outcome, **signed, objection=objection)
 
+    def in_doubt(self, number: int = 1, *, key: str = "", **more: Any) -> Self:
+        """People are asked what became of the plan's action."""
+        action = self.plan.actions[0]
+        doubt = {"key": key or self.key, "part": "do", "step": action.id, "name": action.name, "uses": action.uses,
+                 "attempt": 1, "evidence": "no answer within 30 s"}  # fmt: skip
+        self.gate = f"{self.remediation}/verdict-{number}"
+        self.asked()
+        asked = self.records.pop()
+        return self.tell(RecordKind.GATE_ASKED, **{**asked.data, "doubt": doubt, **more})
+
     def gate_closed(self, outcome: str, sentence: str = "Alice approved") -> Self:
         """The gate closes."""
         return self.tell(RecordKind.GATE_CLOSED, outcome, gate=self.gate, sentence=sentence)

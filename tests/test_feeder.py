@@ -28,7 +28,7 @@ from runbooks.model.alert import AlertStatus, Arrival
 from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Order, Turn
 from tests.components import require, wait_until
-from tests.way_in import WayIn, alert, notification
+from tests.way_in import WayIn, alert, notification, runbook
 
 
 @pytest.fixture
@@ -65,7 +65,6 @@ class FakeTemporal:
 
     async def start_workflow(self, name: str, turn: Turn, **options: Any) -> None:
         workflow_id = options["id"]
-        order, [arrival] = turn.order, turn.arrivals
         assert name == "Remediation"
         assert options["task_queue"] == TASK_QUEUE
         assert options["id_conflict_policy"] is WorkflowIDConflictPolicy.FAIL
@@ -74,8 +73,8 @@ class FakeTemporal:
             raise WorkflowAlreadyStartedError(workflow_id, name)
         self.calls.append(workflow_id)
         self.fail(workflow_id)
-        self.orders.append(order)
-        self.open[workflow_id] = [arrival]
+        self.orders.append(turn.order)
+        self.open[workflow_id] = list(turn.arrivals)
 
     def get_workflow_handle(self, workflow_id: str) -> FakeHandle:
         return FakeHandle(self, workflow_id)
@@ -91,13 +90,13 @@ class FakeHandle:
     temporal: FakeTemporal
     workflow_id: str
 
-    async def signal(self, name: str, arrival: Arrival) -> None:
-        assert name == "arrive"
+    async def signal(self, name: str, said: Any) -> None:
+        arrivals = {"arrive": lambda: [said], "arrive_all": lambda: list(said)}[name]()
         self.temporal.calls.append(self.workflow_id)
         self.temporal.fail(self.workflow_id)
         if self.workflow_id not in self.temporal.open:
             raise rpc_error(RPCStatusCode.NOT_FOUND, "workflow not found for ID: x")
-        self.temporal.open[self.workflow_id].append(arrival)
+        self.temporal.open[self.workflow_id] += arrivals
 
 
 class Failing:
@@ -155,6 +154,69 @@ async def test_starts_one_workflow_for_each_runbook_and_target(way):
     }
     assert {order.runbook_digest for order in temporal.orders} == {way.catalog.runbooks["host-slow"].digest}
     assert len(set(temporal.entries)) == 3
+
+
+async def test_what_waits_for_one_workflow_is_taken_along_at_once(way):
+    """In a storm each further alert of a service costs no call of its own."""
+    temporal = FakeTemporal()
+    await deliver(way, *(alert(instance="web-1", job=f"{n}") for n in range(30)))
+    async with Feeding(way, temporal) as feeding:
+        await feeding.all_done()
+
+    assert temporal.calls == ["remediation/host-slow/web-1"]
+    assert len(set(temporal.entries)) == 30
+
+
+async def test_several_that_join_are_one_signal(way):
+    """Nor does each further alert of a service whose remediation is in progress."""
+    temporal = FakeTemporal()
+    temporal.open["remediation/host-slow/web-1"] = []
+    await deliver(way, *(alert(instance="web-1", job=f"{n}") for n in range(30)))
+    async with Feeding(way, temporal) as feeding:
+        await feeding.all_done()
+
+    assert temporal.calls == ["remediation/host-slow/web-1"]
+    assert len(set(temporal.entries)) == 30
+
+
+async def test_a_resolved_alert_keeps_its_place_among_those_that_fire(way):
+    """What a workflow is told comes in the order in which it was received."""
+    temporal = FakeTemporal()
+    told = [("firing", "a"), ("firing", "b"), ("resolved", "a"), ("firing", "a")]
+    for status, job in told:
+        await deliver(way, alert(instance="web-1", job=job, status=status))
+    async with Feeding(way, temporal) as feeding:
+        await feeding.all_done()
+
+    [arrivals] = temporal.open.values()
+    assert [arrival.status.value for arrival in arrivals] == [status for status, _ in told]
+
+
+async def test_one_service_does_not_wait_behind_the_storm_of_another(way, monkeypatch):
+    """Workflows take turns: the one that came last is next as soon as each other had one."""
+    monkeypatch.setattr(feeder_module, "TOGETHER", 5)
+    temporal = FakeTemporal()
+    await deliver(way, *(alert(instance="web-1", job=f"{n}") for n in range(40)))
+    await deliver(way, alert(instance="web-2"))
+    async with Feeding(way, temporal, feeders=1) as feeding:
+        await feeding.all_done()
+
+    assert temporal.calls.index("remediation/host-slow/web-2") == 1
+    assert len(set(temporal.entries)) == 41
+
+
+async def test_versions_of_a_runbook_are_not_mixed(way):
+    """An alert is examined by the version that matched it, unless it joins."""
+    temporal = FakeTemporal()
+    await deliver(way, alert(instance="web-1", job="a"))
+    way.write_runbook("host-slow", runbook("host-slow", "HostSlow").replace("summary: ", "summary: New. "))
+    way.intake.catalog = way.catalog.reloaded()
+    await deliver(way, alert(instance="web-1", job="b"))
+    async with Feeding(way, temporal) as feeding:
+        await feeding.all_done()
+
+    assert [order.runbook_digest for order in temporal.orders] == [way.catalog.runbooks["host-slow"].digest]
+    assert len(temporal.calls) == 2
 
 
 AWAY = {

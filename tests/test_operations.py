@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from activities.freeze_file import add_freeze, frozen_by_file, read_freezes
-from activities.ledger import freezes, remediations
+from activities.ledger import admission as door
+from activities.ledger import freezes
 from bot.brake import Brake, BrakeError
 from bot.operations import RequestError
 from runbooks.model.freeze import Freeze
@@ -121,7 +122,7 @@ async def admit(way: WayIn, entry: str) -> str:
         order=order, workflow_id=workflow_id("host-slow", "web-1"), first_run="run-1", entries=(entry,)
     )
     at = datetime.now(UTC)
-    admission = await way.ledger.write(lambda t: remediations.admit(t, call, book, at=at))
+    admission = await way.ledger.write(lambda t: door.admit(t, call, book, at=at))
     return admission.remediation
 
 

@@ -20,7 +20,7 @@ from activities.ledger.store import Ledger
 from bot.answers import AwayError, PersonRefusedError, Verdict, WorkflowGoneError
 from runbooks.model.decision import Answer, Principal, SignedDecision
 from runbooks.model.record import Entry, Record, RecordKind
-from runbooks.policy.gate import Gate, GateState
+from runbooks.policy.gate import Gate, GateState, Question
 from runbooks.policy.story import Story, read_story
 from tests.records import Telling
 
@@ -45,13 +45,8 @@ class Waiting:
         self._deciding = asyncio.Lock()
         plan = self.told.plan
         terms = plan.gate.model_copy(update={"need": need})
-        self.gate = Gate(
-            self.told.gate,
-            terms=terms,
-            plan_digest=plan.digest,
-            requested_by="",
-            expires_at=self.told.now + terms.within,
-        )
+        question = Question(terms=terms, plan_digest=plan.digest)
+        self.gate = Gate(self.told.gate, question, expires_at=self.told.now + terms.within)
 
     def now(self) -> datetime:
         """The time in this story."""
@@ -68,6 +63,10 @@ class Waiting:
             raise WorkflowGoneError(workflow_id)
         if self.away:
             raise AwayError("Temporal is away")
+        # Whoever asked may give up; what Temporal has accepted it carries out all the same.
+        return await asyncio.shield(self._decide(signed))
+
+    async def _decide(self, signed: SignedDecision) -> Verdict:
         async with self._deciding:
             self.heard.append(signed)
             known = self._verdicts.get(signed.decision.id)

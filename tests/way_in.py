@@ -27,6 +27,8 @@ from bot.http.receiver import Receiver
 from bot.intake import Intake
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.policy.doorkeeper import Doorkeeper, LocalMembers
+from bot.policy.policy_file import PolicyFile
 from runbooks.model.record import Record, RecordKind
 from tests.language.declarations import VOCABULARY
 
@@ -101,12 +103,17 @@ class WayIn:
     """Everything between a sender and the inbox."""
 
     def __init__(
-        self, folder: Path, *, tokens: tuple[str, ...] = (TOKEN,), basic: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        *,
+        tokens: tuple[str, ...] = (TOKEN,),
+        basic: tuple[str, ...] = (),
+        database: Path | None = None,
     ) -> None:
         self.catalog_folder = folder / "catalog"
-        self.catalog_folder.mkdir()
+        self.catalog_folder.mkdir(parents=True)
         self.write_runbook("host-slow", runbook("host-slow", "HostSlow"))
-        self.database = folder / "ledger.db"
+        self.database = database or folder / "ledger.db"
         self.ledger = Ledger.open(f"sqlite:///{self.database}")
         self.woken: list[InboxEntry] = []
         self.catalog = Catalog.load(self.catalog_folder, VOCABULARY)
@@ -115,7 +122,12 @@ class WayIn:
         )
         self.freeze_file = folder / "FREEZE"
         self.metrics = Metrics(self.ledger, actions=list(VOCABULARY), freeze_file=self.freeze_file)
-        self.operations = Operations(self.ledger, self.intake, freeze_file=self.freeze_file)
+        self.operations = Operations(
+            self.ledger,
+            self.intake,
+            freeze_file=self.freeze_file,
+            doorkeeper=Doorkeeper(PolicyFile(None), {"local": LocalMembers({})}),
+        )
         gatekeeper = Gatekeeper(map(SecretStr, tokens), map(SecretStr, basic))
         self.receiver = Receiver(self.intake, gatekeeper, self.metrics)
         self.health = Health({"ledger": ledger_is_writable(self.ledger)})

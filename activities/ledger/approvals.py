@@ -13,14 +13,16 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from activities.ledger.remediations import requested_by
+from activities.ledger.admission import requested_by
 from activities.ledger.schema import approval_use
 from activities.ledger.transaction import Transaction
+from runbooks.model.action import Outcome
 from runbooks.model.base import as_body
-from runbooks.model.decision import Answer, Decision, SignedDecision
+from runbooks.model.decision import Answer, Decision, Doubt, SignedDecision
 from runbooks.model.plan import GateTerms
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
-from runbooks.policy.gate import objection_to
+from runbooks.policy.endings import whole
+from runbooks.policy.gate import Question, objection_to
 
 _COLUMNS = ("decision", "gate", "principal", "remediation", "plan_digest")
 
@@ -48,10 +50,13 @@ def judge(transaction: Transaction, signed: SignedDecision, *, genuine: bool, at
     ended = transaction.find(f"{decision.remediation}/ending") is not None
     stream = SYSTEM if ended else decision.remediation
     objection = _objection(transaction, decision, asked, at)
-    if objection is None and decision.answer is Answer.APPROVED:
+    if objection is None and decision.answer is not Answer.DENIED:
         row = {**_purpose(decision), "used_at": at}
         transaction.connection.execute(insert(approval_use), row)
-    return _record(transaction, signed, objection, at, stream)
+    _record(transaction, signed, objection, at, stream)
+    if objection is None and decision.answer is Answer.HAPPENED:
+        transaction.append(_attested(decision, Doubt.model_validate(asked.data["doubt"]), asked.object, at))
+    return objection
 
 
 def counted(connection: Connection, decision: Decision) -> bool:
@@ -79,14 +84,56 @@ def _objection(transaction: Transaction, decision: Decision, asked: Record, at: 
         return "this answer came after the request had expired"
     if _has_answered(transaction.connection, decision):
         return "you have already answered"
+    if decision.about and (objection := _objection_to_verdict(transaction, decision)) is not None:
+        return objection
     terms = GateTerms(
         approvers=asked.data["approvers"],
         need=asked.data["need"],
         within=datetime.fromisoformat(asked.data["expires_at"])
         - datetime.fromisoformat(asked.data["opens_at"]),
     )
-    asker = requested_by(transaction.connection, decision.remediation)
-    return objection_to(decision, terms, asked.data["plan_digest"], asker)
+    question = Question(
+        terms=terms,
+        plan_digest=asked.data["plan_digest"],
+        requested_by=requested_by(transaction.connection, decision.remediation),
+        about=(asked.data.get("doubt") or {}).get("key", ""),
+    )
+    return objection_to(decision, question)
+
+
+def _objection_to_verdict(transaction: Transaction, decision: Decision) -> str | None:
+    """What became of the action may have come to light; and what has ended is not judged any more."""
+    if transaction.find(f"{decision.remediation}/ending") is not None:
+        return "this remediation has ended"
+    known = transaction.find(f"{decision.about}/receipt")
+    if known is None or (decision.answer is Answer.HAPPENED and known.outcome == Outcome.OK):
+        return None
+    return f"what became of it is known now ({known.outcome}): {known.data['sentence']}"
+
+
+def _attested(decision: Decision, doubt: Doubt, target: str, at: datetime) -> Entry:
+    """Return the receipt of an action of which a person says that it happened."""
+    who = decision.principal.name or decision.principal.key
+    said = f": {decision.reason}" if decision.reason else ""
+    data = {
+        **doubt.model_dump(include={"key", "step", "name", "uses", "attempt"}),
+        "sentence": whole(f"{who} says that it happened{said}"),
+        "reason": "attested",
+        "output": {},
+        "recovered": False,
+        "took_ms": 0,
+    }
+    return Entry(
+        event_id=f"{doubt.key}/receipt",
+        stream=decision.remediation,
+        kind=RecordKind.ACTION_RECEIPT,
+        actor=decision.principal.key,
+        source=decision.via,
+        object=target,
+        outcome=str(Outcome.OK),
+        at=at,
+        data=data,
+    )
 
 
 def _has_answered(connection: Connection, decision: Decision) -> bool:

@@ -57,16 +57,43 @@ def write_body(columns: dict[str, Any], data: dict[str, Any], stream_prev: str) 
 
 
 def read_body(body: bytes) -> Record:
-    """Return the record that `body` holds.
+    """Return the record that `body` holds; commitments (`activities.ledger.openings`) stay closed.
 
     Raises:
         LedgerError: it holds none; somebody has changed it.
     """
+    return record_of(parse_body(body))
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """Return what `body` says, unexamined.
+
+    Raises:
+        LedgerError: it is no object in JSON.
+    """
     try:
         content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(body) from error
+    if not isinstance(content, dict):
+        raise _unreadable(body)
+    return content
+
+
+def record_of(content: dict[str, Any]) -> Record:
+    """Return the record that a parsed body is, which is used up by it.
+
+    Raises:
+        LedgerError: it is none.
+    """
+    try:
         del content["stream_prev"]
         return Record.model_validate(content)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise LedgerError(
-            f"a record cannot be read: {body[:80]!r}... Verify the ledger: it was changed from outside."
-        ) from error
+    except (ValueError, KeyError) as error:
+        raise _unreadable(repr(content).encode()) from error
+
+
+def _unreadable(body: bytes) -> LedgerError:
+    return LedgerError(
+        f"a record cannot be read: {body[:80]!r}... Verify the ledger: it was changed from outside."
+    )

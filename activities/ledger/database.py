@@ -1,92 +1,84 @@
-"""The database engines: everything about SQLite that is not a table.
+"""Where the ledger stands: a file of SQLite, or a database of PostgreSQL.
 
-One connection writes: it takes the write lock when a transaction begins, so that what it has read
-is still true when it commits.  Others read, each from a snapshot.  WAL lets them not wait for one
-another; `synchronous=FULL` is what makes a commit survive a power cut.
+What the two have in common is all that the rest of the ledger knows of them.  PostgreSQL's driver is
+imported with the first connection to one, so that a ledger in a file does not pay for it.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from activities.ledger.prepared import carry_out
+from activities.ledger import postgresql, sqlite
+from activities.ledger.postgresql import Postgresql
+from activities.ledger.sqlite import READERS, Sqlite
 from runbooks.errors import LedgerError
 
-LOCK_TIMEOUT_MS = 2000
-"""How long a lock that another process holds is waited for."""
+__all__ = ["READERS", "Database", "commit_to_disk", "database_of"]
 
-READERS = 2
-
-_WAITS = "commits wait for the disk"
-
-_PRAGMAS = (
-    "journal_mode = WAL",
-    "synchronous = FULL",
-    "foreign_keys = ON",
-    f"busy_timeout = {LOCK_TIMEOUT_MS}",
-    "cache_size = -512",  # KiB for each connection; more was measured and made nothing faster
-)
+_EXAMPLES = "sqlite:////path/to/ledger.db and postgresql+psycopg://user:password@host/database are some"
 
 
-def file_of(url: str) -> Path:
-    """Return the file that `url` names.
+class Database(Protocol):
+    """One of the two.  As text it says where it is, without a secret."""
+
+    def make(self) -> None:
+        """Make what the first connection needs.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+
+    def must_be_there(self) -> None:
+        """Refuse to go on where to connect would make a database.
+
+        Raises:
+            LedgerError: there is none.
+        """
+
+    def writing_engine(self) -> Engine:
+        """Return the engine of the one connection that writes."""
+
+    def reading_engine(self) -> Engine:
+        """Return the engine of the connections that read: each transaction is a snapshot."""
+
+    def explain(self, error: Exception) -> tuple[str, str]:
+        """Return what is wrong, in the database's words, and what an operator can do about it."""
+
+
+def database_of(url: str) -> Database:
+    """Return the database that `url` names.
 
     Raises:
-        LedgerError: it is not the URL of an SQLite file.
+        LedgerError: it is not the URL of one that can hold a ledger.
     """
     try:
         parsed: URL = make_url(url)
-    except ArgumentError as error:
-        raise LedgerError(f"{url!r} is not a database URL; sqlite:////path/to/ledger.db is one") from error
-    if parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
-        shown = parsed.render_as_string(hide_password=True)
-        raise LedgerError(f"the ledger needs a file of SQLite (sqlite:////path/to/ledger.db), not {shown!r}")
-    return Path(str(parsed.database))
-
-
-def writing_engine(url: str) -> Engine:
-    """Return the engine of the one connection that writes."""
-    return _engine(url, begin="BEGIN IMMEDIATE", pool_size=1, pragmas=_PRAGMAS)
-
-
-def reading_engine(url: str) -> Engine:
-    """Return the engine of the connections that read: each transaction is a snapshot."""
-    return _engine(url, begin="BEGIN", pool_size=READERS, pragmas=(*_PRAGMAS, "query_only = ON"))
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
+        # What is no URL may be half of one, with the password in it.
+        raise LedgerError(f"PARAMEDIC_LEDGER_URL is not a database URL; {_EXAMPLES}") from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return Sqlite(parsed)
+        case "postgresql":
+            return Postgresql(parsed)
+        case _:
+            shown = parsed.set(query={}).render_as_string(hide_password=True)
+            raise LedgerError(f"the ledger cannot be in {shown!r}; {_EXAMPLES}")
 
 
 def commit_to_disk(connection: Connection, *, wait: bool) -> None:
     """Let the commits of this connection wait until they are on the disk, or not, from now on.
 
-    One that does not wait is in the log, as the system sees it: it survives the end of the process,
-    and the next one that waits takes it along.  Not to be called within a transaction.
+    One that does not wait is in the database, as everybody sees it: it survives the end of this
+    process, and the next one that waits takes it along.  Only a power cut (with PostgreSQL: the end of
+    the server too) can take it away.  Not to be called within a transaction.
 
     Raises:
         DBAPIError: the database refuses.
     """
-    info = connection.info  # belongs to the driver's connection, as the setting does
-    if info.get(_WAITS, True) != wait:
-        carry_out(connection, f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
-        info[_WAITS] = wait
-
-
-def _engine(url: str, *, begin: str, pool_size: int, pragmas: tuple[str, ...]) -> Engine:
-    engine = create_engine(
-        url, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False}
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver begins no transactions of its own: we say when
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        carry_out(connection, begin)
-
-    return engine
+    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    kind.commit_to_disk(connection, wait=wait)

@@ -15,7 +15,7 @@ from activities.ledger.bodies import recordable_text
 from activities.ledger.prepared import Prepared
 from activities.ledger.transaction import Transaction
 from runbooks.errors import RefusedError
-from runbooks.model.freeze import Freeze, is_scope
+from runbooks.model.freeze import SCOPES, Freeze, is_scope
 from runbooks.model.record import SYSTEM, Entry, RecordKind
 
 __all__ = ["Freeze", "current", "freeze", "thaw"]
@@ -32,7 +32,7 @@ def freeze(
     """Pull the brake and return it; where it is pulled already, return the one that stands.
 
     Raises:
-        RefusedError: `scope` is not `*`, `runbook=NAME` or `target=NAME`.
+        RefusedError: there is no such scope.
     """
     scope = _checked(scope)
     standing = _find(transaction.connection, scope)
@@ -53,7 +53,7 @@ def thaw(
     """Release the brake and return what was released; None where it was not pulled.
 
     Raises:
-        RefusedError: `scope` is not `*`, `runbook=NAME` or `target=NAME`.
+        RefusedError: there is no such scope.
     """
     scope = _checked(scope)
     standing = _find(transaction.connection, scope)
@@ -73,9 +73,7 @@ def current(connection: Connection) -> list[Freeze]:
 
 def _checked(scope: str) -> str:
     if not is_scope(scope):
-        raise RefusedError(
-            "unknown_scope", f"a freeze is on *, runbook=NAME or target=NAME, not on {scope!r}"
-        )
+        raise RefusedError("unknown_scope", f"a freeze is on {SCOPES}, not on {scope!r}")
     return recordable_text(scope)
 
 

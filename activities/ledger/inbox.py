@@ -11,11 +11,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Integer, bindparam, or_, select, update
 
+from activities.ledger import blobs
+from activities.ledger.blobs import Blob
 from activities.ledger.bodies import recordable, recordable_text
+from activities.ledger.last_words import NOTHING
 from activities.ledger.prepared import Prepared, PreparedForEach, PreparedInsert
 from activities.ledger.schema import inbox
 from activities.ledger.transaction import Transaction
@@ -60,22 +63,48 @@ class InboxEntry(Value):
     received_at: datetime
 
 
+class Said(NamedTuple):
+    """What the inbox knows of a delivery now: the alert it is about, and since when it is the last word."""
+
+    fingerprint: str
+    since: datetime
+
+
 class Acceptance(Value):
-    """What became of deliveries: the new entries, in the same order, and how many were duplicates."""
+    """What became of deliveries.
+
+    Attributes:
+        entries: the new ones, in the same order.
+        duplicates: how many were not new.
+        said: for each delivery, new or not, in the same order.
+    """
 
     entries: tuple[InboxEntry, ...]
     duplicates: int
+    said: tuple[Said, ...]
+
+
+class _Offer(NamedTuple):
+    """A delivery with only text that can be kept."""
+
+    delivery: Delivery
+    fingerprint: str
+
+    @property
+    def address(self) -> tuple[str, str, str]:
+        return self.fingerprint, self.delivery.runbook, self.delivery.target
 
 
 _INSERT = PreparedInsert(inbox)
 _SAID_LAST = PreparedForEach(
     inbox.c.fingerprint,
     lambda is_asked: (
-        select(inbox.c.fingerprint, inbox.c.runbook, inbox.c.target, inbox.c.delivery)
+        select(inbox.c.fingerprint, inbox.c.runbook, inbox.c.target, inbox.c.delivery, inbox.c.received_at)
         .where(is_asked, inbox.c.received_at > bindparam("since"))
         .order_by(inbox.c.seq)
     ),
 )
+_NEWEST = Prepared(select(inbox.c.seq).where(inbox.c.kind != "click").order_by(inbox.c.seq.desc()).limit(1))
 _PLAIN = tuple(name for name in InboxEntry.model_fields if name != "alert")
 _COLUMNS = (*(inbox.c[name] for name in _PLAIN), inbox.c.body)
 _PENDING = Prepared(
@@ -102,37 +131,60 @@ _ENTRIES = PreparedForEach(
 
 
 def accept(
-    transaction: Transaction, deliveries: Iterable[Delivery], *, at: datetime, duplicate_window: timedelta
+    transaction: Transaction,
+    deliveries: Iterable[Delivery],
+    *,
+    at: datetime,
+    duplicate_window: timedelta,
+    raw: Blob | None = None,
 ) -> Acceptance:
     """Put what is new into the inbox and on record.
 
     A delivery is a duplicate where it is the last that was said of its alert, for the same runbook
     and target, and less than `duplicate_window` ago: it is counted, and nothing is written.  One that
     was said before, but with something else in between (it resolved, and fires again), is news.
+
+    Args:
+        raw: the body that they came in.  It is kept where one of them is new.
     """
-    offered = [_normalise(delivery) for delivery in deliveries]
-    said = _SAID_LAST.rows(transaction.tables, set(map(_fingerprint, offered)), since=at - duplicate_window)
-    last = {(fingerprint, runbook, target): delivery for fingerprint, runbook, target, delivery in said}
-    taken: list[tuple[InboxEntry, Any]] = []
-    for number, delivery in enumerate(offered):
-        address = (_fingerprint(delivery), delivery.runbook, delivery.target)
-        if last.get(address) == delivery.delivery:
-            continue
-        last[address] = delivery.delivery
-        alert = recordable(delivery.alert.model_dump(mode="json")) if delivery.alert else None
-        taken.append((_entry_of(delivery, at, number), alert))
-    _write(transaction, taken)
-    return Acceptance(entries=tuple(entry for entry, _ in taken), duplicates=len(offered) - len(taken))
+    offered = [_offer(delivery) for delivery in deliveries]
+    known = _SAID_LAST.rows(
+        transaction.tables, {offer.fingerprint for offer in offered}, since=at - duplicate_window
+    )
+    last = {tuple(address): (delivery, since) for *address, delivery, since in known}
+    said: list[Said] = []
+    taken: list[tuple[InboxEntry, _Offer]] = []
+    for number, offer in enumerate(offered):
+        before, since = last.get(offer.address, ("", at))
+        if before != offer.delivery.delivery:
+            since = at
+            last[offer.address] = offer.delivery.delivery, at
+            taken.append((_entry_of(offer.delivery, at, number), offer))
+        said.append(Said(offer.fingerprint, since))
+    if taken:
+        _write(transaction, taken, raw)
+    entries = tuple(entry for entry, _ in taken)
+    return Acceptance(entries=entries, duplicates=len(offered) - len(taken), said=tuple(said))
 
 
-def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, Any]]) -> None:
-    """Write the rows and the records of new entries."""
-    if not taken:
-        return
-    received = [_received(entry, alert) for entry, alert in taken]
+def newest(connection: Connection) -> int:
+    """Return the seq of the newest alert or request; `NOTHING` where there is none."""
+    found = _NEWEST.first(connection)
+    return NOTHING if found is None else int(found[0])
+
+
+def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, _Offer]], raw: Blob | None) -> None:
+    """Write the rows and the records of new entries, and the body that they came in."""
+    if raw is not None:
+        blobs.keep(transaction, raw)
+    alerts = [_alert_body(entry) for entry, _ in taken]
+    received = [_received(entry, alert, raw) for (entry, _), alert in zip(taken, alerts, strict=True)]
     transaction.look_up(each.event_id for each in received)  # one question for all of them
     records = [transaction.append(each) for each in received]
-    rows = [_row_of(entry, alert, record) for (entry, alert), record in zip(taken, records, strict=True)]
+    rows = [
+        _row_of(entry, offer.fingerprint, alert, record)
+        for (entry, offer), alert, record in zip(taken, alerts, records, strict=True)
+    ]
     _INSERT.run(transaction.tables, rows)
 
 
@@ -158,25 +210,39 @@ def entries(connection: Connection, ids: Iterable[str]) -> list[InboxEntry]:
     return [found[each] for each in wanted if each in found]
 
 
-def _normalise(delivery: Delivery) -> Delivery:
-    """Return the delivery with only text that can be kept."""
-    texts = ("delivery", "runbook", "target", "sender", "requested_by", "runbook_digest")
-    clean = {name: recordable_text(getattr(delivery, name)) for name in texts}
+_TEXTS = ("delivery", "runbook", "target", "sender", "requested_by", "runbook_digest")
+
+
+def _offer(delivery: Delivery) -> _Offer:
+    """Return the delivery with only text that can be kept; a request without an alert identifies itself."""
+    changed: dict[str, Any] = {
+        name: clean
+        for name in _TEXTS
+        if (clean := recordable_text(said := getattr(delivery, name))) is not said
+    }
     alert = delivery.alert
     if alert is not None:
-        alert = alert.model_copy(
-            update={
-                "labels": recordable(alert.labels),
-                "annotations": recordable(alert.annotations),
-                "generator_url": recordable_text(alert.generator_url),
-            }
-        )
-    return delivery.model_copy(update={**clean, "alert": alert})
+        alert = _with_recordable_texts(alert)
+        if alert is not delivery.alert:
+            changed["alert"] = alert
+    if changed:  # rarely
+        delivery = delivery.model_copy(update=changed)
+    return _Offer(delivery, alert.fingerprint if alert is not None else delivery.delivery)
 
 
-def _fingerprint(delivery: Delivery | InboxEntry) -> str:
-    """Return what identifies the alert; a request without one is identified by itself."""
-    return delivery.alert.fingerprint if delivery.alert else delivery.delivery
+def _with_recordable_texts(alert: Alert) -> Alert:
+    clean = {
+        "labels": recordable(alert.labels),
+        "annotations": recordable(alert.annotations),
+        "generator_url": recordable_text(alert.generator_url),
+    }
+    if all(getattr(alert, name) == value for name, value in clean.items()):
+        return alert
+    return alert.model_copy(update=clean)
+
+
+def _alert_body(entry: InboxEntry) -> dict[str, Any] | None:
+    return recordable(entry.alert.model_dump(mode="json")) if entry.alert else None
 
 
 def _entry_of(delivery: Delivery, at: datetime, number: int) -> InboxEntry:
@@ -189,7 +255,7 @@ def _entry_of(delivery: Delivery, at: datetime, number: int) -> InboxEntry:
     )
 
 
-def _received(entry: InboxEntry, alert: dict[str, Any] | None) -> Entry:
+def _received(entry: InboxEntry, alert: dict[str, Any] | None, raw: Blob | None) -> Entry:
     return Entry(
         event_id=f"received/{entry.entry}",
         stream=SYSTEM,
@@ -206,16 +272,19 @@ def _received(entry: InboxEntry, alert: dict[str, Any] | None) -> Entry:
             "runbook": entry.runbook,
             "target": entry.target,
             "sender": entry.sender,
+            "raw": raw.sha256.hex() if raw is not None else "",
         },
     )
 
 
-def _row_of(entry: InboxEntry, alert: dict[str, Any] | None, record: Record) -> dict[str, Any]:
+def _row_of(
+    entry: InboxEntry, fingerprint: str, alert: dict[str, Any] | None, record: Record
+) -> dict[str, Any]:
     columns = entry.model_dump(exclude={"alert"})
     done_at = None if entry.runbook else entry.received_at  # nothing will come of what nothing matched
     return {
         **columns,
-        "fingerprint": _fingerprint(entry),
+        "fingerprint": fingerprint,
         "seq": record.seq,
         "body": canonical(alert),
         "done_at": done_at,

@@ -39,6 +39,7 @@ _PASS_ON = Prepared(
 )
 _RENEW = Prepared(update(lease).where(_mine).values(expires_at=bindparam("until")))
 _KEEP = Prepared(update(lease).where(_of_holder).values(expires_at=None))
+_RESUME = Prepared(update(lease).where(_of_holder).values(expires_at=bindparam("until")))
 _RELEASE = Prepared(update(lease).where(_of_holder).values(remediation=FREE, expires_at=None))
 _HOLDS = Prepared(select(lease.c.target).where(_mine))
 _NUMBER = Prepared(select(lease.c.fencing).where(_of_target))
@@ -52,7 +53,7 @@ _KEPT = Prepared(
         lease.c.target, lease.c.remediation, remediation.c.runbook, remediation.c.ended_at, lease.c.fencing
     )
     .join_from(lease, remediation, remediation.c.id == lease.c.remediation)
-    .where(lease.c.expires_at.is_(None))
+    .where(lease.c.expires_at.is_(None), remediation.c.ended_at.is_not(None))
     .order_by(remediation.c.ended_at, lease.c.target)
 )
 
@@ -102,6 +103,11 @@ def last_fencing(connection: Connection, target: str) -> int:
 def keep_lease(transaction: Transaction, holder: str) -> None:
     """Let the holder's lease last until a person gives it back: what it did to the target is not known."""
     _KEEP.run(transaction.tables, holder=holder)
+
+
+def resume_lease(transaction: Transaction, holder: str, *, at: datetime) -> None:
+    """Let a kept lease expire again: what the holder did to the target is known, and it goes on."""
+    _RESUME.run(transaction.tables, holder=holder, until=at + LEASE_SPAN)
 
 
 def release_lease(transaction: Transaction, holder: str) -> bool:

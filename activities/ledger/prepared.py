@@ -166,17 +166,24 @@ def carry_out(
 ) -> tuple[Sequence[tuple[Any, ...]], int]:
     """Hand a statement to the driver.  Return its rows and how many it has changed.
 
+    A connection that turns out to be lost is given up: a new one is made when it is used again.
+
     Raises:
-        DBAPIError: the database refuses.
+        DBAPIError: the database refuses, or is gone.
     """
-    cursor = connection.connection.cursor()
+    driver = connection.connection
     try:
-        cursor.execute(sql, values)
-        return cursor.fetchall() if cursor.description else [], cursor.rowcount
+        cursor = driver.cursor()
+        try:
+            cursor.execute(sql, values)
+            return cursor.fetchall() if cursor.description else [], cursor.rowcount
+        finally:
+            cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
-        raise DBAPIError(sql, None, error) from error
-    finally:
-        cursor.close()
+        lost = connection.dialect.is_disconnect(error, driver.dbapi_connection, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError(sql, None, error, connection_invalidated=lost) from error
 
 
 def _pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:

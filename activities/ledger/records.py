@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cache
+from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, literal, select
 
 from activities.ledger import schema
-from activities.ledger.bodies import read_body
+from activities.ledger.openings import read_records
 from activities.ledger.prepared import Prepared
 from runbooks.model.record import SYSTEM, Record, RecordKind
 
@@ -42,13 +43,13 @@ def size(connection: Connection) -> int:
 
 def find(connection: Connection, event_id: str) -> Record | None:
     """Return the record of this event, or None."""
-    found = _FIND.first(connection, event_id=event_id)
-    return None if found is None else read_body(found[0])
+    found = _read(connection, _FIND.rows(connection, event_id=event_id))
+    return found[0] if found else None
 
 
 def stream_of(connection: Connection, stream: str) -> list[Record]:
     """Return all records of `stream`, oldest first; none where there is no such stream."""
-    return [read_body(body) for (body,) in _STREAM.rows(connection, stream=stream)]
+    return _read(connection, _STREAM.rows(connection, stream=stream))
 
 
 def after(
@@ -56,7 +57,7 @@ def after(
 ) -> list[Record]:
     """Return at most `limit` records that follow `seq` (-1: from the first on), oldest first."""
     query = _AFTER if kinds is None else _after_of(frozenset(kinds))
-    return [read_body(body) for (body,) in query.rows(connection, seq=seq, limit=limit)]
+    return _read(connection, query.rows(connection, seq=seq, limit=limit))
 
 
 @cache
@@ -64,6 +65,10 @@ def _after_of(kinds: frozenset[RecordKind]) -> Prepared:
     """Return the query for these kinds: those who follow the ledger ask for few combinations, again and again."""
     wanted = [literal(kind.value) for kind in sorted(kinds)]
     return Prepared(_after.where(_record.kind.in_(wanted)))
+
+
+def _read(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> list[Record]:
+    return read_records(connection, (body for (body,) in rows))
 
 
 def streams_recent(connection: Connection, limit: int) -> list[str]:

@@ -116,7 +116,8 @@ blob = _table(
 
 checkpoint = _table(
     "checkpoint",
-    Column("n", Number, primary_key=True, autoincrement=False),
+    Column("number", Number, primary_key=True, autoincrement=False),  # from 0, without gaps
+    Column("n", Number, nullable=False),  # of the records that it covers: two may cover the same
     Column("note", Text, nullable=False),
 )
 
@@ -151,6 +152,8 @@ remediation = _table(
     Column("opened_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("ending", Text, nullable=False),  # empty while it is open
+    Column("labels", Text, nullable=False),  # JSON: of its alert, and what the inventory knows of the target
+    Column("withheld", Text, nullable=False),  # the reason, where it was not admitted, else empty
     UniqueConstraint("workflow_id", "first_run"),
     Index("remediation_by_target", "runbook", "target", "ended_at"),
     Index("remediation_by_end", "ended_at"),

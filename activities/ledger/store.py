@@ -17,16 +17,16 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, RootTransaction
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from activities.ledger import records
-from activities.ledger.database import READERS, commit_to_disk, file_of, reading_engine, writing_engine
+from activities.ledger.database import READERS, Database, commit_to_disk, database_of
 from activities.ledger.migrations import prepare_schema
 from activities.ledger.transaction import Tails, Transaction
 from runbooks.errors import LedgerError
@@ -71,12 +71,13 @@ class _SpoiltError(Exception):
 class Ledger:
     """The ledger's database, as the rest of the product sees it.
 
-    It may be used from several event loops and threads at once, and its file from several processes.
+    It may be used from several event loops and threads at once, and its database from several processes.
+    A connection that is lost is made again for what comes next.
     """
 
-    def __init__(self, url: str, writer: Engine, reader: Engine) -> None:
+    def __init__(self, database: Database, writer: Engine, reader: Engine) -> None:
         """Use `open` instead: it sees to it that the tables are there."""
-        self._url = url
+        self._database = database
         self._writer = writer
         self._connection = writer.connect()  # for the writer's thread only
         self._reader = reader
@@ -91,26 +92,34 @@ class Ledger:
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Ledger:
-        """Open the ledger at `url` (`sqlite:////abs/path/ledger.db`).
+        """Open the ledger at `url` (`sqlite:////abs/path/ledger.db`, `postgresql+psycopg://user@host/name`).
 
-        With `create`, a missing database is made and an older one is brought up to date; without,
-        both are errors.
+        With `create`, missing tables (and a missing file) are made, and older ones are brought up to
+        date; without, both are errors.
 
         Raises:
             LedgerError: the database cannot be used.
         """
-        file = file_of(url)
+        database = database_of(url)
         try:
             if create:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.touch(mode=0o600)
-            elif not file.is_file():
-                raise LedgerError(f"there is no ledger at {file}; look at the path, or start Paramedic once")
-            writer, reader = writing_engine(url), reading_engine(url)
-            prepare_schema(writer, migrate=create)
+                database.make()
+            else:
+                database.must_be_there()
+            return cls._open(database, migrate=create)
         except (OSError, SQLAlchemyError) as error:
-            raise _unusable(url, "opened", error) from error
-        return cls(url, writer, reader)
+            raise _unusable(database, "opened", error) from error
+
+    @classmethod
+    def _open(cls, database: Database, *, migrate: bool) -> Ledger:
+        with ExitStack() as undo:
+            writer, reader = database.writing_engine(), database.reading_engine()
+            undo.callback(writer.dispose)
+            undo.callback(reader.dispose)
+            prepare_schema(reader, writer, migrate=migrate)
+            opened = cls(database, writer, reader)
+            undo.pop_all()
+        return opened
 
     def close(self) -> None:
         """Carry out what is queued, then stop.  May be called twice."""
@@ -170,6 +179,8 @@ class Ledger:
     async def read(self, query: Query[T]) -> T:
         """Run `query` in a reader's thread, on a snapshot of the database.
 
+        It is run a second time where the connection was lost meanwhile.
+
         Raises:
             LedgerError: the ledger cannot be read.
             Exception: what `query` raised.
@@ -183,10 +194,20 @@ class Ledger:
     def read_now(self, query: Query[T]) -> T:
         """Do what `read` does, in the caller's thread."""
         try:
+            return self._read_on_a_live_connection(query)
+        except SQLAlchemyError as error:
+            raise _unusable(self._database, "read", error) from error
+
+    def _read_on_a_live_connection(self, query: Query[T]) -> T:
+        try:
             with self._reader.begin() as connection:
                 return query(connection)
-        except SQLAlchemyError as error:
-            raise _unusable(self._url, "read", error) from error
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        self._reader.dispose()  # what took this connection away took those that idle as well
+        with self._reader.begin() as connection:
+            return query(connection)
 
     async def follow(
         self, after: int, *, kinds: frozenset[RecordKind] | None = None
@@ -262,7 +283,9 @@ class Ledger:
                 return
             _answer([_Outcome(jobs[0], error=self._as_caller_sees(spoilt.__cause__))])
         except Exception as error:  # noqa: BLE001 - begin or commit failed: whoever waits must hear of it
-            _answer([_Outcome(job, error=_unusable(self._url, "written", error)) for job in jobs])
+            unusable = _unusable(self._database, "written", error)
+            unusable.__cause__ = error
+            _answer([_Outcome(job, error=unusable) for job in jobs])
         else:
             _answer(outcomes)
             if grown:
@@ -271,7 +294,7 @@ class Ledger:
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Outcome], bool]:
         """Return what the jobs returned, as durable as they ask for, and whether there are new records."""
         commit_to_disk(self._connection, wait=any(job.durable for job in jobs))
-        with self._connection.begin():
+        with self._begin():
             transaction = Transaction(self._connection, self._tails)
             try:
                 transaction.look_up(event_id for job in jobs for event_id in job.event_ids)
@@ -281,9 +304,18 @@ class Ledger:
                 raise _SpoiltError from error
         return outcomes, transaction.committed()
 
+    def _begin(self) -> RootTransaction:
+        """Begin a transaction, on a new connection where the old one was lost while nothing was under way."""
+        try:
+            return self._connection.begin()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return self._connection.begin()
+
     def _as_caller_sees(self, error: BaseException | None) -> BaseException:
         if isinstance(error, SQLAlchemyError):
-            unusable = _unusable(self._url, "written", error)
+            unusable = _unusable(self._database, "written", error)
             unusable.__cause__ = error
             return unusable
         return error or LedgerError("the work failed")
@@ -354,20 +386,7 @@ def _resolve(outcomes: list[_Outcome]) -> None:
             answer.set_exception(outcome.error)
 
 
-def _unusable(url: str, verb: str, error: Exception) -> LedgerError:
+def _unusable(database: Database, verb: str, error: Exception) -> LedgerError:
     """Return the error for `error`, with what an operator can do about it."""
-    cause = str(getattr(error, "orig", None) or error)
-    remedy = next(
-        (text for sign, text in _REMEDIES.items() if sign in cause), "look at the file and its disk"
-    )
-    return LedgerError(f"the ledger {file_of(url)} cannot be {verb} ({cause}): {remedy}")
-
-
-_REMEDIES = {
-    "locked": "another process holds its lock; end that process or wait for it",
-    "full": "make room on its disk",
-    "readonly": "let this user write the file and its folder",
-    "unable to open": "let this user read and write the file and its folder",
-    "malformed": "restore it from a backup, then verify it",
-    "not a database": "the path names another file",
-}
+    cause, remedy = database.explain(error)
+    return LedgerError(f"the ledger {database} cannot be {verb} ({cause}): {remedy}")

@@ -1,7 +1,7 @@
 """One transaction of the ledger: what a piece of work may do, all of it or nothing.
 
 Records are staged: they get their place and their hash at once and are inserted together, before
-anybody looks (`connection`) and before the commit.
+anybody looks (`connection`) and before the commit, with the openings of what they commit to.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from activities.ledger import schema
-from activities.ledger.bodies import read_body, recordable, recordable_text, write_body
+from activities.ledger import openings, schema
+from activities.ledger.bodies import recordable, recordable_text, write_body
 from activities.ledger.merkle import Frontier, leaf_hash
 from activities.ledger.prepared import Prepared, PreparedForEach, PreparedInsert
-from runbooks.model.record import Entry, Record
+from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 
 Clock = Callable[[], datetime]
 
 _record = schema.record.c
-_READ_HEAD = Prepared(select(schema.head.c.n, schema.head.c.frontier))
+_READ_HEAD = Prepared(
+    select(schema.head.c.n, schema.head.c.frontier).with_for_update()  # PostgreSQL's lock of those who write
+)
 _MOVE_HEAD = Prepared(update(schema.head).values(n=bindparam("size"), frontier=bindparam("roots")))
 _COUNT_BARRIER = Prepared(update(schema.head).values(barriers=schema.head.c.barriers + 1))
 _INSERT = PreparedInsert(schema.record)
-_FIND = PreparedForEach(
-    _record.event_id, lambda is_asked: select(_record.event_id, _record.body).where(is_asked)
-)
+_FIND = PreparedForEach(_record.event_id, lambda is_asked: select(_record.body).where(is_asked))
 _LAST_OF_STREAM = Prepared(
-    select(_record.stream_seq, _record.leaf)
+    select(_record.stream_seq, _record.leaf, _record.kind)
     .where(_record.stream == bindparam("stream"))
     .order_by(_record.stream_seq.desc())
     .limit(1)
@@ -43,33 +43,35 @@ def _utc_now() -> datetime:
 
 
 class Tail(NamedTuple):
-    """Where a stream ends: how many records it has, and the last one's leaf hash in hex."""
+    """Where a stream ends: how many records it has, the last one's leaf hash in hex, and whether that is an ending."""
 
     length: int
     leaf: str
+    ended: bool
 
 
 class Tails:
     """Where the streams end, remembered between the transactions of one writer.
 
-    It is right for one size of the ledger only: another process may have written in between.
+    It is right for one content of the ledger only, which the tree's frontier stands for: another process
+    may have written in between, and a crash of the server may have taken back what did not wait for the disk.
     """
 
     def __init__(self) -> None:
-        self._size = -1
+        self._frontier: bytes | None = None
         self._known: dict[str, Tail] = {}
 
-    def at(self, size: int) -> dict[str, Tail]:
-        """Return what is known of a ledger of this size.  Not to be changed."""
-        if size != self._size or len(self._known) > STREAMS_REMEMBERED:
+    def at(self, frontier: bytes) -> dict[str, Tail]:
+        """Return what is known of the ledger with this frontier.  Not to be changed."""
+        if frontier != self._frontier or len(self._known) > STREAMS_REMEMBERED:
             self._known = {}
-            self._size = size
+            self._frontier = frontier
         return self._known
 
-    def move(self, size: int, moved: dict[str, Tail]) -> None:
-        """Remember what a transaction, now committed, has appended, and the size that it led to."""
+    def move(self, frontier: bytes, moved: dict[str, Tail]) -> None:
+        """Remember what a transaction, now committed, has appended, and the frontier that it led to."""
         self._known.update(moved)
-        self._size = size
+        self._frontier = frontier
 
 
 class Transaction:
@@ -85,10 +87,12 @@ class Transaction:
         [(size, roots)] = _READ_HEAD.rows(connection)
         self._frontier = Frontier.parse(size, roots)
         self._tails = tails
-        self._known_tails = tails.at(size)
+        self._known_tails = tails.at(roots)
         self._moved_tails: dict[str, Tail] = {}
         self._seen: dict[str, Record | None] = {}
         self._staged: list[dict[str, Any]] = []
+        self._openings: list[openings.Row] = []
+        self._afterwards: list[Callable[[], None]] = []
 
     @property
     def connection(self) -> Connection:
@@ -130,13 +134,16 @@ class Transaction:
         if not unknown:
             return
         self._seen.update(dict.fromkeys(unknown))
-        for event_id, body in _FIND.rows(self._connection, unknown):
-            self._seen[event_id] = read_body(body)
+        bodies = (body for (body,) in _FIND.rows(self._connection, unknown))
+        for record in openings.read_records(self._connection, bodies):
+            self._seen[record.event_id] = record
 
     def append(self, entry: Entry) -> Record:
         """Stage one record and return it with its place.
 
-        An event that is recorded already is not recorded again: what stands there is returned.
+        An event that is recorded already is not recorded again: what stands there is returned.  An
+        ending has counted the records before it and stays the last of its stream: what comes later,
+        the receipt of an attempt that was given up for instance, stands in the system's.
 
         Raises:
             ValueError: `at` has no time zone, or `data` holds what JSON cannot.
@@ -147,6 +154,8 @@ class Transaction:
             return known
         stream = recordable_text(entry.stream)
         tail = self._tail(stream)
+        if tail.ended and stream != SYSTEM:
+            stream, tail = SYSTEM, self._tail(SYSTEM)
         columns = {
             "seq": self._frontier.size,
             "event_id": event_id,
@@ -162,12 +171,15 @@ class Transaction:
         return self._stage(columns, recordable(entry.data), tail)
 
     def _stage(self, columns: dict[str, Any], data: dict[str, Any], tail: Tail) -> Record:
-        body = write_body(columns, data, tail.leaf)
-        leaf = leaf_hash(body)
         staged = Record(**columns, data=data)
+        sealed, opened = openings.seal(staged.kind, data)
+        body = write_body(columns, sealed, tail.leaf)
+        leaf = leaf_hash(body)
         self._frontier.append(leaf)
-        self._moved_tails[staged.stream] = Tail(tail.length + 1, leaf.hex())
+        ends = staged.kind is RecordKind.ENDING
+        self._moved_tails[staged.stream] = Tail(tail.length + 1, leaf.hex(), ends)
         self._staged.append({**columns, "body": body, "leaf": leaf})
+        self._openings += opened
         self._seen[staged.event_id] = staged
         return staged
 
@@ -175,7 +187,8 @@ class Transaction:
         tail = self._moved_tails.get(stream) or self._known_tails.get(stream)
         if tail is None:
             row = _LAST_OF_STREAM.first(self._connection, stream=stream)
-            tail = Tail(0, "") if row is None else Tail(row[0] + 1, row[1].hex())
+            ended = row is not None and row[2] == RecordKind.ENDING.value
+            tail = Tail(0, "", ended) if row is None else Tail(row[0] + 1, row[1].hex(), ended)
             self._known_tails[stream] = tail
         return tail
 
@@ -184,14 +197,25 @@ class Transaction:
         if not self._staged:
             return
         staged, self._staged = self._staged, []
+        opened, self._openings = self._openings, []
         _INSERT.run(self._connection, staged)
+        openings.keep(self._connection, opened)
         _MOVE_HEAD.run(self._connection, size=self._frontier.size, roots=self._frontier.encode())
 
     def touch(self) -> None:
         """Write something that means nothing: a commit without a change need not reach the disk."""
         _COUNT_BARRIER.run(self.tables)
 
+    def when_committed(self, call: Callable[[], None]) -> None:
+        """Let `call` be made right after the commit, in the writer's thread, in the order of the commits.
+
+        It is for what is remembered of the database.  It must be quick, and must not raise.
+        """
+        self._afterwards.append(call)
+
     def committed(self) -> bool:
         """Take note that the commit has succeeded.  Return whether there are new records."""
-        self._tails.move(self._frontier.size, self._moved_tails)
+        self._tails.move(self._frontier.encode(), self._moved_tails)
+        for call in self._afterwards:
+            call()
         return bool(self._moved_tails)

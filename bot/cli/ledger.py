@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from activities.ledger.anchors import read_anchors
+from activities.ledger.bundles import bundle, verify_bundle
+from activities.ledger.exports import FORMAT, export, verify_export
+from activities.ledger.findings import CannotTellError, Verification, VerifiedState
+from activities.ledger.migrations import migrate_apart
+from activities.ledger.notes import KeyTextWrongError, PublicKey
 from activities.ledger.records import after, size, streams_recent
+from activities.ledger.roles import render_roles
 from activities.ledger.store import Ledger
-from activities.ledger.verification import Verification, VerifiedState, verify
+from activities.ledger.verification import verify
+from activities.ledger.walking import Anchor
 from bot.cli.terminal import AsJson, add_rows, new_commands, new_table, settings, show, show_json, show_line
+from bot.sealer.memory import public_key_in
 from bot.timeline_rows import as_time
 from bot.timeline_views import result_text
 from bot.visible import visible
+from runbooks.errors import LedgerError
 from runbooks.model.record import Record
 
 app = new_commands("Verify and read the record of everything.")
+
+_EXPORT = f'{{"format":"{FORMAT}"'.encode()
 
 
 @contextmanager
@@ -36,15 +50,37 @@ def open_ledger() -> Iterator[Ledger]:
 
 
 @app.command("verify")
-def verify_ledger(as_json: AsJson = False) -> None:
-    """Find out whether anything was changed, lost or put in another order.
+def verify_ledger(
+    file: Annotated[
+        Path | None, typer.Argument(help="An export or a bundle.  Without it: the ledger of these settings.")
+    ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", help="File with the sealer's public key.  May be repeated, after a rotation."),
+    ] = None,
+    anchors: Annotated[
+        Path | None,
+        typer.Option("--anchors", help="Checkpoints from outside the database: a folder of them, or a file."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out whether anything was changed, lost, put in another order, or could not have happened.
 
     Exit code 0: it is good; 1: it was tampered with; 2: it cannot be told.
 
-    Example: paramedic ledger verify
+    Example: paramedic ledger verify --anchors /mnt/checkpoints
     """
-    with open_ledger() as ledger:
-        report, remediations = ledger.read_now(_verify)
+    keys = _public_keys(key)
+    try:
+        known = [] if anchors is None else read_anchors(anchors, keys)
+        report, remediations = (
+            _verify_live(keys, known, insist=bool(key))
+            if file is None
+            else (_verify_file(file, keys, known), 0)
+        )
+    except CannotTellError as doubt:
+        report = Verification(state=VerifiedState.CANNOT_TELL, size=0, root="", problem=str(doubt))
+        remediations = 0
     if as_json:
         show_json({**report.model_dump(mode="json"), "remediations": remediations})
     else:
@@ -52,9 +88,121 @@ def verify_ledger(as_json: AsJson = False) -> None:
     raise typer.Exit(report.exit_code)
 
 
-def _verify(connection: Any) -> tuple[Verification, int]:
+def _public_keys(files: list[Path] | None) -> list[PublicKey]:
+    """Return the keys in these files, or that of the sealer on this machine, if there is one.
+
+    Raises:
+        ParamedicError: a file cannot be read, or holds no such key.
+    """
+    if not files:
+        own = public_key_in(settings().sealers_folder)
+        return [] if own is None else [own]
+    keys = []
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyTextWrongError(f"{file} cannot be read: {error}") from error
+        keys += [PublicKey.parse(line) for line in lines if line.strip()]
+    return keys
+
+
+def _verify_file(file: Path, keys: list[PublicKey], anchors: list[Anchor]) -> Verification:
+    try:
+        with file.open("rb") as lines:
+            is_export = lines.read(len(_EXPORT)) == _EXPORT
+            lines.seek(0)
+            return (
+                verify_export(lines, keys, anchors)
+                if is_export
+                else verify_bundle(lines.read(), keys, anchors)
+            )
+    except OSError as error:
+        raise CannotTellError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _verify_live(keys: list[PublicKey], anchors: list[Anchor], *, insist: bool) -> tuple[Verification, int]:
+    """Verify the ledger of these settings.
+
+    Args:
+        insist: somebody has named the key, so that a ledger without its signature is not good.
+    """
+    with open_ledger() as ledger:
+        report, remediations = ledger.read_now(lambda c: _verify(c, keys, anchors))
+    if insist and report.state is VerifiedState.OK and not report.sealed:
+        raise CannotTellError("no checkpoint is signed by the key that was given")
+    return report, remediations
+
+
+@app.command("export")
+def export_ledger(
+    file: Annotated[Path, typer.Argument(help="Where it is written to; - is standard output.")],
+) -> None:
+    """Write the whole ledger with its checkpoints to a file that is verified without the database.
+
+    Example: paramedic ledger export ledger-2026-03.jsonl
+    """
+    with open_ledger() as ledger:
+        ledger.read_now(lambda connection: _write(file, export(connection)))
+
+
+@app.command("bundle")
+def bundle_remediation(
+    remediation: Annotated[str, typer.Argument(help="R-7F3K2Q")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where it is written to; - is standard output.")
+    ],
+    without_values: Annotated[
+        bool, typer.Option("--without-values", help="Leave out what stands behind the commitments.")
+    ] = False,
+) -> None:
+    """Write one remediation to a file that proves itself: `paramedic ledger verify FILE --key sealer.pub`.
+
+    Example: paramedic ledger bundle R-7F3K2Q -o R-7F3K2Q.bundle
+    """
+    with open_ledger() as ledger:
+        written = ledger.read_now(lambda c: bundle(c, remediation.upper(), with_values=not without_values))
+    _write(output, [written])
+
+
+@app.command("keys")
+def show_keys() -> None:
+    """The public key of the sealer on this machine, as `--key` and other tools for signed notes take it.
+
+    Example: paramedic ledger keys > sealer.pub
+    """
+    own = public_key_in(settings().sealers_folder)
+    if own is None:
+        raise KeyTextWrongError(
+            f"there is no sealer's key in {settings().sealers_folder}: it is made when the sealer runs first"
+        )
+    show_line(str(own))
+
+
+def _write(file: Path, parts: Iterable[bytes]) -> None:
+    """Write `parts`, in the place of what was there only when they are complete.
+
+    Raises:
+        LedgerError: they cannot be written.
+    """
+    if str(file) == "-":
+        for part in parts:
+            sys.stdout.buffer.write(part)
+        return
+    draft = file.with_name(f".{file.name}.part")
+    try:
+        with draft.open("wb") as output:
+            output.writelines(parts)
+        draft.replace(file)
+    except OSError as error:
+        raise LedgerError(f"{file} cannot be written: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _verify(connection: Any, keys: list[PublicKey], anchors: list[Anchor]) -> tuple[Verification, int]:
     """Verify first: what else is read from a ledger that is not good may be anything."""
-    report = verify(connection)
+    report = verify(connection, keys, anchors)
     if report.state is not VerifiedState.OK:
         return report, 0
     return report, len(streams_recent(connection, report.size))
@@ -66,6 +214,8 @@ def _show_report(report: Verification, remediations: int) -> None:
         ("records", f"{report.size} found good"),
         ("remediations", str(remediations) if remediations else ""),
         ("checkpoints", f"{report.checkpoints} compared"),
+        ("anchors", f"{report.anchors} compared" if report.anchors else ""),
+        ("sealed", f"the first {report.sealed} records" if report.sealed else ""),
         ("root", report.root),
     ]
     style = "bold green" if report.state is VerifiedState.OK else "bold red"
@@ -75,6 +225,28 @@ def _show_report(report: Verification, remediations: int) -> None:
     for name, value in facts:
         if value:
             show_line(Text.assemble((f"{name:<18}", "dim"), visible(value)))
+
+
+@app.command()
+def migrate() -> None:
+    """Make the ledger's tables, or bring them up to date, and do nothing else.
+
+    `paramedic up`, `serve` and `worker` do so by themselves.  It is for a ledger in PostgreSQL whose tables
+    belong to another user than the one they run as.
+
+    Example: paramedic ledger migrate
+    """
+    migrate_apart(settings().ledger)
+    show_line("The ledger's tables are up to date.")
+
+
+@app.command()
+def roles() -> None:
+    """Print the SQL that gives the bot, readers and the sealer no more than they need (PostgreSQL).
+
+    Example: paramedic ledger roles | psql ledger
+    """
+    typer.echo(render_roles(), nl=False)
 
 
 @app.command()

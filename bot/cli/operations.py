@@ -24,6 +24,7 @@ from activities.freeze_file import FILE_NAME
 from activities.ledger import versions
 from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
+from activities.windows import WindowsFile
 from bot.brake import Brake
 from bot.catalog import Catalog
 from bot.cli.ledger import open_ledger
@@ -40,21 +41,24 @@ from bot.cli.terminal import (
     show_json,
     show_line,
 )
+from bot.connections_file import read_connections
 from bot.intake import Intake
 from bot.logs import configure_logs
-from bot.operations import Operations, Status
+from bot.operations import GateLine, OpenWindow, Operations, Status
+from bot.policy.doorkeeper import Doorkeeper, LocalMembers, NotPermittedError
+from bot.policy.policy_file import PolicyFile
+from bot.policy.questions import Question, Verb
+from bot.policy.rulings import admit_on_record
 from bot.timeline_rows import as_time
 from bot.visible import as_span, visible
-from runbooks.errors import LedgerError
-from runbooks.model.freeze import EVERYTHING, Freeze
+from runbooks.errors import LedgerError, ParamedicError
+from runbooks.model.freeze import EVERYTHING, SCOPES, scope_words
 
 SOURCE = "cli"
 
 app = new_commands("What is going on, and what people can ask for.")
 
-Scope = Annotated[
-    str, typer.Option("--scope", help="What it is about: * (everything), runbook=NAME or target=NAME.")
-]
+Scope = Annotated[str, typer.Option("--scope", help=f"What it is about: {SCOPES}; * is everything.")]
 
 
 @app.command()
@@ -76,8 +80,16 @@ def show_status(now: Status, at: datetime) -> None:
     for freeze in now.frozen:
         since = f"since {as_time(freeze.at)} by {freeze.actor}: {freeze.reason}"
         show_line(Text(visible(f"FROZEN: {freeze.what}, {since}"), style="bold red"))
+    for window in now.windows:
+        show_line(Text(visible(_window_words(window)), style="bold yellow"))
+    if now.windows_problem:
+        said = f"NOBODY ACTS: the maintenance windows cannot be read. {now.windows_problem}"
+        show_line(Text(visible(said), style="bold red"))
     for kept in now.kept:
         show_line(Text(visible(_kept_words(kept)), style="bold yellow"))
+    for asked in now.gates:
+        if asked.doubt:
+            show_line(Text(visible(_doubt_words(asked)), style="bold yellow"))
     if not now.running:
         show_line("Nothing is in progress.")
         return
@@ -88,11 +100,20 @@ def show_status(now: Status, at: datetime) -> None:
     rows: list[tuple[object, ...]] = []
     for line in now.running:
         gate = waits.get(line.remediation)
-        asked = f"{' or '.join(gate.approvers)} until {gate.expires_at:%H:%M} UTC" if gate else ""
-        rows.append(
-            (line.remediation, line.runbook, line.target, line.phase, as_span(at - line.since), asked)
-        )
+        whom = f"{' or '.join(gate.approvers)} until {gate.expires_at:%H:%M} UTC" if gate else ""
+        rows.append((line.remediation, line.runbook, line.target, line.phase, as_span(at - line.since), whom))
     show(add_rows(table, rows))
+
+
+def _doubt_words(gate: GateLine) -> str:
+    whom = f"{' or '.join(gate.approvers)} must say by {gate.expires_at:%H:%M} UTC"
+    command = f'paramedic verdict {gate.remediation} happened|again|stop --reason "..."'
+    return f"ASKED: did this happen on {gate.target}? {gate.doubt}. Look, then {whom}: {command}"
+
+
+def _window_words(window: OpenWindow) -> str:
+    until = f"until {as_time(window.until)} ({window.name}): {window.reason}"
+    return f"MAINTENANCE: {scope_words(window.scope)}, {until}"
 
 
 def _kept_words(kept: KeptTarget) -> str:
@@ -100,7 +121,6 @@ def _kept_words(kept: KeptTarget) -> str:
     return f'KEPT: {kept.target}, {since}. Look, then: paramedic release {shlex.quote(kept.target)} --reason "..."'
 
 
-@app.command()
 def release(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="As `paramedic status` names it.")],
     reason: Annotated[str, typer.Option("--reason", help="What you found there, and what you did.")],
@@ -113,7 +133,7 @@ def release(
     """
     with open_ledger() as ledger:
         operations = _operations(ledger, _load_catalog())
-        kept = asyncio.run(operations.release(target, reason, actor=_who(), source=SOURCE))
+        kept = asyncio.run(operations.release(target, reason, actor=who(), source=SOURCE))
     if kept is None:
         complain(f"{target} is not kept because of an unknown outcome. See what is: paramedic status")
         raise typer.Exit(1)
@@ -137,7 +157,7 @@ def run(
     pairs = parse_pairs(labels, "--label")
     with open_ledger() as ledger:
         _keep_version(ledger, catalog, name)
-        requested = asyncio.run(_operations(ledger, catalog).run(name, pairs, actor=_who(), source=SOURCE))
+        requested = asyncio.run(_operations(ledger, catalog).run(name, pairs, actor=who(), source=SOURCE))
     if as_json:
         show_json(requested.model_dump(mode="json"))
         return
@@ -157,9 +177,9 @@ def freeze(
 
     Example: paramedic freeze --scope target=db-1 --reason "migration until 14:00"
     """
-    with _brake() as brake:
-        recorded = asyncio.run(brake.freeze(scope, reason, actor=_who(), source=SOURCE))
-    show_line(Text(visible(f"FROZEN: {_what(scope)}."), style="bold red"))
+    with _brake(Verb.FREEZE, scope) as brake:
+        recorded = asyncio.run(brake.freeze(scope, reason, actor=who(), source=SOURCE))
+    show_line(Text(visible(f"FROZEN: {scope_words(scope)}."), style="bold red"))
     if not recorded:
         complain("The ledger could not be written. The brake holds by its file, and is recorded later.")
 
@@ -168,26 +188,27 @@ def freeze(
 def thaw(
     scope: Scope = EVERYTHING,
     reason: Annotated[str, typer.Option("--reason", help="Why it may go on.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
 ) -> None:
-    """Lift a freeze.
+    """Lift a freeze: runbooks act again.
+
+    It asks whether that is meant. Who lifted it is on record.
 
     Example: paramedic thaw --scope target=db-1 --reason "migration is done"
     """
-    with _brake() as brake:
-        was_frozen = asyncio.run(brake.thaw(scope, reason, actor=_who(), source=SOURCE))
+    if not yes:
+        typer.confirm(f"Let {visible(scope_words(scope))} act again?", abort=True, err=True)
+    with _brake(Verb.THAW, scope) as brake:
+        was_frozen = asyncio.run(brake.thaw(scope, reason, actor=who(), source=SOURCE))
     if was_frozen:
-        show_line(Text(visible(f"No longer frozen: {_what(scope)}."), style="green"))
+        show_line(Text(visible(f"No longer frozen: {scope_words(scope)}."), style="green"))
         return
-    complain(f"{_what(scope)} was not frozen. See what is: paramedic status")
+    complain(f"{scope_words(scope)} was not frozen. See what is: paramedic status")
     raise typer.Exit(1)
 
 
-def _what(scope: str) -> str:
-    return Freeze(scope=scope, actor="", reason="", at=datetime.now(UTC)).what
-
-
-def _who() -> str:
-    """The person at this terminal, as records name them: by the user id, which no variable can change."""
+def who() -> str:
+    """Return the person at this terminal, as records name them: by the user id, which no variable can change."""
     uid = os.getuid()
     try:
         return f"local:{pwd.getpwuid(uid).pw_name}"
@@ -203,7 +224,43 @@ def _operations(ledger: Ledger, catalog: Catalog) -> Operations:
     """Wire them for this process, which has no feeder: the running one finds new entries by itself."""
     configure_logs("text")
     intake = Intake(ledger, catalog, duplicate_window=settings().duplicate_window, wake=_nobody)
-    return Operations(ledger, intake, freeze_file=_freeze_file())
+    return Operations(
+        ledger,
+        intake,
+        freeze_file=_freeze_file(),
+        doorkeeper=doorkeeper(catalog),
+        windows=WindowsFile(settings().windows),
+    )
+
+
+def doorkeeper(catalog: Catalog | None = None) -> Doorkeeper:
+    """Return one for the people of this machine.
+
+    Raises:
+        ParamedicError: the policy or the connections file is wrong.
+    """
+    members = LocalMembers(read_connections(settings().connections).groups)
+    owner_of = catalog.owner_of if catalog else _nobodys
+    policies, thaw_group = PolicyFile(settings().policy), settings().thaw_group
+    return Doorkeeper(policies, {"local": members}, thaw_group=thaw_group, owner_of=owner_of)
+
+
+def _nobodys(_runbook: str) -> str:
+    """Tell no owner, where no runbook is asked about."""
+    return ""
+
+
+def _ask_leave(ledger: Ledger | None, question: Question) -> None:
+    """End the command where the policy does not let this person.  A policy that is wrong holds up no freeze."""
+    try:
+        asked = admit_on_record(doorkeeper(), question, ledger=ledger, actor=who(), source=SOURCE)
+        asyncio.run(asked)
+    except NotPermittedError:
+        raise
+    except ParamedicError as error:
+        if question.verb is not Verb.FREEZE:
+            raise
+        complain(f"{error}\nThe brake does not wait for that.")
 
 
 def _nobody(_entries: Iterable[object]) -> None:
@@ -223,8 +280,8 @@ def _freeze_file() -> Path:
 
 
 @contextmanager
-def _brake() -> Iterator[Brake]:
-    """Open the brake, with the ledger or without it."""
+def _brake(verb: Verb, scope: str) -> Iterator[Brake]:
+    """Open the brake for this person, with the ledger or without it."""
     configure_logs("text")
     with ExitStack() as stack:
         ledger: Ledger | None = None
@@ -232,4 +289,5 @@ def _brake() -> Iterator[Brake]:
             ledger = stack.enter_context(open_ledger())
         except LedgerError as error:
             complain(str(error))
+        _ask_leave(ledger, Question(verb=verb, scope=scope))
         yield Brake(ledger, freeze_file=_freeze_file())

@@ -1,4 +1,4 @@
-"""The commands that keep running: `up`, `serve` and `worker`."""
+"""The commands that keep running: `up`, `serve`, `worker` and `sealer`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,20 @@ def worker() -> None:
     _become("worker")
 
 
+@app.command()
+def sealer() -> None:
+    """Run the sealer, which signs what the ledger is.  `paramedic up` runs one by itself."""
+    _go_on_as("bot.sealer")
+
+
 def _become(parts: str) -> NoReturn:
-    """Go on as `bot.process`, under the same process id."""
+    """Go on as `bot.process`."""
+    _go_on_as("bot.process", parts)
+
+
+def _go_on_as(module: str, *arguments: str) -> NoReturn:
+    """Become another program under the same process id."""
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, "-P", "-m", "bot.process", parts]
+    command = [sys.executable, "-P", "-m", module, *arguments]
     os.execve(sys.executable, command, {**MEMORY, **os.environ})  # noqa: S606 - no shell is wanted

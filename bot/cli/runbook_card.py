@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from bot.timeline_rows import as_arguments
 from bot.visible import as_span, visible
 from runbooks.model.action import Declaration
 from runbooks.model.plan import GateTerms, Plan, PlannedAction, PlannedCheck
-from runbooks.model.runbook import ActionStep, Autonomy, CheckStep, GateRule, Runbook, Step, Trigger
+from runbooks.model.runbook import ActionStep, Autonomy, CheckStep, GateRule, Limits, Runbook, Step, Trigger
 
 Line = tuple[str, Text]
 
@@ -30,8 +30,7 @@ def runbook_card(runbook: Runbook, vocabulary: Mapping[str, Declaration]) -> Ren
     """Return a runbook as its author meant it: templates as they are written."""
     lines = [("when", _when(trigger)) for trigger in runbook.when]
     lines.append(("target", _text(runbook.target)))
-    if runbook.limits.cooldown:
-        lines.append(("limits", _text(f"cooldown {as_span(runbook.limits.cooldown)}")))
+    lines += [("limits", _text(limit)) for limit in _limits(runbook.limits)]
     lines += [("check", _check(check)) for check in runbook.checks]
     lines += [("gate", _gate(runbook.gate))] if runbook.gate else []
     lines += [("do", _action(action, vocabulary)) for action in runbook.actions]
@@ -81,6 +80,16 @@ def _details(name: str, *details: str) -> Text:
 def _when(trigger: Trigger) -> Text:
     matchers = ", ".join(f'{each.label}{each.operator}"{each.value}"' for each in trigger.matchers)
     return _text(f"{trigger.alert}{{{matchers}}}" if matchers else trigger.alert)
+
+
+def _limits(limits: Limits) -> Iterator[str]:
+    if limits.cooldown:
+        yield f"cooldown {as_span(limits.cooldown)}"
+    if limits.attempts:
+        yield f"{limits.attempts.most} attempts per {as_span(limits.attempts.per)}"
+    if limits.at_once:
+        most, label = limits.at_once.most, limits.at_once.label
+        yield f"{most} at once per {label}" if label else f"{most}% of targets at once"
 
 
 def _used(uses: str, arguments: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What answers on the port: alerts, metrics and health.  Nothing redirects, and all errors are JSON."""
+"""What answers on the port: alerts, metrics, health, and Slack.  Nothing redirects, and all errors are JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from bot.http.health import Health
 from bot.http.receiver import Receiver
@@ -15,12 +16,15 @@ from bot.metrics import CONTENT_TYPE, Metrics
 
 ALERTS = "/alerts/alertmanager"
 ALERTS_FOLDER = "/alerts"
+SLACK = "/slack/events"
 
 log = structlog.get_logger(__name__)
 
 
-def build_http(receiver: Receiver, metrics: Metrics, health: Health) -> Starlette:
-    """Return the application."""
+def build_http(
+    receiver: Receiver, metrics: Metrics, health: Health, *, slack: ASGIApp | None = None
+) -> Starlette:
+    """Return the application.  `slack` answers what Slack posts, where it calls over HTTP."""
 
     async def show_metrics(_: Request) -> Response:
         if not metrics.caught_up:
@@ -47,6 +51,7 @@ def build_http(receiver: Receiver, metrics: Metrics, health: Health) -> Starlett
             Route("/metrics", show_metrics, methods=["GET"]),
             Route("/healthz", show_life, methods=["GET"]),
             Route("/readyz", show_readiness, methods=["GET"]),
+            *([Route(SLACK, slack, name="slack")] if slack else []),
         ],
         exception_handlers={HTTPException: say_no, Exception: _say_sorry},
     )

@@ -16,13 +16,12 @@ from bot.http.payload import BODY_LIMIT
 
 IN_MEMORY_LIMIT = 4 * BODY_LIMIT  # bytes of all bodies at the same time
 
-_TOO_LARGE = f"the body is larger than {BODY_LIMIT // 2**20} MiB"
 
-
-def refuse_unreadable(headers: Headers) -> None:
+def refuse_unreadable(headers: Headers, largest: int = BODY_LIMIT) -> None:
     """Refuse on the headers what would be refused after reading the body.
 
-    A compressed body is among it: Alertmanager sends none, and unpacking one can fill the memory.
+    A compressed body is among it: neither Alertmanager nor Slack sends one, and unpacking one can
+    fill the memory.
 
     Raises:
         Refusal: 413 or 415.
@@ -30,15 +29,21 @@ def refuse_unreadable(headers: Headers) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "compressed bodies are not read; send it uncompressed")
     length = headers.get("content-length", "0")
-    if length.isdecimal() and (len(length) > 18 or int(length) > BODY_LIMIT):
-        raise Refusal(413, _TOO_LARGE)
+    if length.isdecimal() and (len(length) > 18 or int(length) > largest):
+        raise _too_large(largest)
 
 
 class Bodies:
-    """All bodies that are in memory at the same time."""
+    """All bodies that are in memory at the same time.
 
-    def __init__(self, limit: int = IN_MEMORY_LIMIT) -> None:
+    Args:
+        limit: bytes of all of them.
+        largest: bytes of one.
+    """
+
+    def __init__(self, limit: int = IN_MEMORY_LIMIT, *, largest: int = BODY_LIMIT) -> None:
         self._limit = limit
+        self._largest = largest
         self._held = 0  # bytes
 
     @asynccontextmanager
@@ -60,11 +65,15 @@ class Bodies:
                 more = message.get("more_body", False)
                 size += len(piece)
                 self._held += len(piece)
-                if size > BODY_LIMIT:
-                    raise Refusal(413, _TOO_LARGE)
+                if size > self._largest:
+                    raise _too_large(self._largest)
                 if self._held > self._limit:
                     raise Refusal(503, "too many large notifications at the same time; send it again")
                 pieces.append(piece)
             yield b"".join(pieces)
         finally:
             self._held -= size
+
+
+def _too_large(largest: int) -> Refusal:
+    return Refusal(413, f"the body is larger than {largest // 2**20} MiB")

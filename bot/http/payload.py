@@ -6,6 +6,8 @@ and shown, or a refusal that names what is wrong.  A text that is only odd (too 
 surrogate pair, control characters) is mended and not refused, because behind an odd label there
 is still an alert, and Alertmanager would send a refused one again for ever.
 
+A repetition is found out before its alert is built: what decides is taken from the JSON as it came.
+
 Everything here is pure and may run in a thread.
 """
 
@@ -13,13 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+import rfc8785
+
+from activities.ledger.last_words import Word
 from runbooks.errors import ParamedicError
-from runbooks.model.alert import Alert, AlertStatus
-from runbooks.model.base import Value
+from runbooks.model.alert import Alert, AlertStatus, fingerprint_of
+from runbooks.model.base import canonical
 
 BODY_LIMIT = 16 * 1024 * 1024  # bytes; 10,000 alerts were 6.2 MB
 ALERTS_LIMIT = 20_000  # alerts in one notification
@@ -42,16 +48,43 @@ class PayloadTooLargeError(PayloadError):
     code = "payload_too_large"
 
 
-class Notification(Value):
+@dataclass(frozen=True, slots=True)
+class Notification:
     """What one POST said.
 
     Attributes:
-        alerts: each with its own status; the group's status is not looked at.
+        items: the alerts as they came, unexamined; the group's status is not looked at.
         truncated: how many alerts the sender cut off.  It may never send them.
     """
 
-    alerts: tuple[Alert, ...]
+    items: Sequence[Any]
     truncated: int = 0
+
+    def word(self, number: int, catalog: str) -> Word | None:
+        """Return what is said of an alert by those who have this catalog; None where it has to be parsed first."""
+        item = self.items[number]
+        if not isinstance(item, dict):
+            return None
+        about = _fingerprint(item.get("labels"))
+        if about is None:
+            return None
+        # What no runbook can see and nobody is told, like the generator's URL, makes no news.
+        status = item.get("status")
+        ends_at = item.get("endsAt") if status == "resolved" else None
+        said = (catalog, status, item.get("startsAt"), ends_at, item.get("annotations"))
+        return Word(about, hashlib.sha256(_encode(said).encode()).digest())
+
+    def alert(self, number: int) -> Alert:
+        """Return an alert, with its own status.
+
+        Raises:
+            PayloadError: it is none.
+            PayloadTooLargeError: it has more than 1,000 labels.
+        """
+        return _alert(f"alerts[{number}]", self.items[number])
+
+
+_encode = json.JSONEncoder().encode
 
 
 def parse_notification(body: bytes) -> Notification:
@@ -59,7 +92,7 @@ def parse_notification(body: bytes) -> Notification:
 
     Raises:
         PayloadError: it is not JSON, or not payload version 4.
-        PayloadTooLargeError: more than 20,000 alerts, or more than 1,000 labels of one alert.
+        PayloadTooLargeError: more than 20,000 alerts.
     """
     payload = _object("the body", _decode(body))
     if payload.get("version") != "4":
@@ -69,13 +102,23 @@ def parse_notification(body: bytes) -> Notification:
         raise PayloadError("alerts is missing or not a list")
     if len(items) > ALERTS_LIMIT:
         raise PayloadTooLargeError(f"{len(items)} alerts at once; {ALERTS_LIMIT} is the limit")
-    alerts = tuple(_alert(f"alerts[{number}]", item) for number, item in enumerate(items))
     truncated = payload.get("truncatedAlerts", 0)
     if not isinstance(truncated, int):
         raise PayloadError("truncatedAlerts is not a number")
     if truncated <= 0:
-        return Notification(alerts=alerts)
-    return Notification(alerts=(*alerts, _truncation(payload, truncated)), truncated=truncated)
+        return Notification(items)
+    return Notification([*items, _truncation(payload, truncated)], truncated)
+
+
+def _fingerprint(labels: Any) -> str | None:
+    """Return the fingerprint of labels that are kept as they came; None where they may have to be mended."""
+    try:
+        text = canonical(labels)
+    except (rfc8785.CanonicalizationError, UnicodeError):
+        return None
+    if len(text) > TEXT_LIMIT or b"\\u0000" in text:
+        return None
+    return fingerprint_of(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,7 +153,7 @@ def _decode(body: bytes) -> Any:
 def _refuse_depth(value: Any, left: int) -> None:
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in inside:
-        if isinstance(item, dict | list):
+        if type(item) is not str and isinstance(item, dict | list):  # nearly all are texts
             if left <= 1:
                 raise PayloadError(f"nested more than {NESTING_LIMIT} deep")
             _refuse_depth(item, left - 1)
@@ -181,20 +224,20 @@ def _time(value: Any) -> datetime | None:
         return None
 
 
-def _truncation(payload: Mapping[str, Any], truncated: int) -> Alert:
+def _truncation(payload: Mapping[str, Any], truncated: int) -> dict[str, Any]:
     """Return the alert that says that others were cut off: nobody else will tell of them."""
     group = str(payload.get("groupKey", ""))
     receiver = payload.get("receiver")
-    return Alert(
-        status=AlertStatus.FIRING,
-        labels={
+    return {
+        "status": AlertStatus.FIRING.value,
+        "labels": {
             "alertname": TRUNCATED,
             "receiver": tame(receiver) if isinstance(receiver, str) else "",
             "group": hashlib.sha256(group.encode(errors="surrogatepass")).hexdigest()[:16],
         },
-        annotations={
+        "annotations": {
             "summary": f"{truncated} alerts were cut off this notification and may never be sent; "
             "set max_alerts of the webhook to 0",
             "group_key": tame(group),
         },
-    )
+    }

@@ -6,17 +6,18 @@ can never be understood, because a notification that is refused comes again at e
 interval.  There is no redirect: after one, Alertmanager's POST becomes a GET, and an alert would
 be lost with success.
 
-Strangers are turned away on their headers.  A body is read up to a limit, byte-equal repetitions
-are shed by their hash, and large ones are parsed outside the event loop.
+Strangers are turned away on their headers.  A body is read up to a limit, and a large one parsed
+outside the event loop.  What repeats the last word about an alert is shed before anything is made
+of it: whole bodies by their hash, single alerts by what they say.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -24,39 +25,54 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from activities.ledger.blobs import Blob
+from activities.ledger.last_words import Word
 from bot.http.answers import Refusal
 from bot.http.authentication import Gatekeeper, Stranger
 from bot.http.bodies import Bodies, refuse_unreadable
-from bot.http.payload import Notification, PayloadError, PayloadTooLargeError, parse_notification
+from bot.http.payload import PayloadError, PayloadTooLargeError, parse_notification
 from bot.http.repeats import RepeatedBodies
 from bot.intake import Addressed, Intake, Taken
 from bot.metrics import Metrics
 from runbooks.errors import LedgerError
 
 DEADLINE = 5.0  # seconds for everything; Alertmanager's own budget can be as short as 10
-INLINE_LIMIT = 32 * 1024  # bytes; a larger body is read outside the event loop
+INLINE_LIMIT = 64 * 1024  # bytes; a larger body is read outside the event loop
+HASHED_INLINE_LIMIT = 1024 * 1024  # bytes; to hash them takes less than to change threads under load
 READING_THREADS = 2
+
+MEDIA = "application/json"
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a body says.
+
+    Attributes:
+        words: one for each alert.
+        repeated: how many deliveries say nothing new.
+        fresh: the alerts that may be news.
+        truncated: how many alerts the sender cut off.
+    """
+
+    words: Sequence[Word | None]
+    repeated: int
+    fresh: Sequence[Addressed]
+    truncated: int
+
+
 class Receiver:
     """`POST /alerts/alertmanager`, as an ASGI application."""
 
-    def __init__(
-        self,
-        intake: Intake,
-        gatekeeper: Gatekeeper,
-        metrics: Metrics,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, intake: Intake, gatekeeper: Gatekeeper, metrics: Metrics) -> None:
         self._intake = intake
         self._gatekeeper = gatekeeper
         self._metrics = metrics
-        self._repeats = RepeatedBodies(intake.duplicate_window, clock=clock)
+        self._repeats = RepeatedBodies()
         self._readers = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="alerts")
         self._bodies = Bodies()
         if gatekeeper.open_to_loopback:
@@ -106,35 +122,63 @@ class Receiver:
             return await self._take_body(body, sender.name)
 
     async def _take_body(self, body: bytes, sender: str) -> Taken:
-        seen = await self._outside(len(body), lambda: self._hash(body))
-        repeated = self._repeats.alerts_in(seen)
+        seen = await self._outside(lambda: self._hash(body), if_over=HASHED_INLINE_LIMIT, size=len(body))
+        repeated = await self._repeated(seen)
         if repeated is not None:
             self._metrics.suppressed(repeated, by="body")
             return Taken(duplicates=repeated)
-        try:
-            said, addressed, told = await self._outside(len(body), lambda: self._read(body, sender))
-        except PayloadError as error:
-            raise Refusal(413 if isinstance(error, PayloadTooLargeError) else 400, str(error)) from error
-        if said.truncated:
-            self._metrics.truncated(said.truncated)
-            log.error("alerts were cut off a notification and may never be sent", alerts=said.truncated)
-        taken = await self._intake.take(addressed)
+        reading = await self._read(body, sender)
+        if reading.truncated:
+            self._metrics.truncated(reading.truncated)
+            log.error("alerts were cut off a notification and may never be sent", alerts=reading.truncated)
+        taken = Taken(duplicates=reading.repeated)
+        if reading.fresh:
+            taken += await self._intake.take(reading.fresh, Blob(MEDIA, body))
         self._metrics.suppressed(taken.duplicates, by="delivery")
-        self._repeats.remember(seen, told, news=taken.news)
+        words = [word for word in reading.words if word is not None]
+        if len(words) == len(reading.words):
+            self._repeats.remember(seen, words)
         return taken
 
     def _hash(self, body: bytes) -> bytes:
         """Return the hash under which a body is remembered: with other runbooks, it is another one."""
         return hashlib.sha256(self._intake.catalog.digest.encode() + body).digest()
 
-    def _read(self, body: bytes, sender: str) -> tuple[Notification, list[Addressed], list[int]]:
-        said = parse_notification(body)
-        told = [hash(frozenset(alert.labels.items())) for alert in said.alerts]
-        return said, self._intake.address(said.alerts, sender), told
+    async def _repeated(self, seen: bytes) -> int | None:
+        """Return how many deliveries a body repeats that was read before; None where it may hold news."""
+        words = self._repeats.words_in(seen)
+        if words is None:
+            return None
+        repeats = self._intake.repeats(words)
+        return sum(repeats) if all(repeats) and await self._intake.is_alone() else None
 
-    async def _outside(self, size: int, work: Callable[[], T]) -> T:
+    async def _read(self, body: bytes, sender: str) -> _Reading:
+        """Read a body, and leave out what is a repetition for certain.
+
+        Raises:
+            Refusal: 400 where it is no notification, 413 where it holds too much.
+        """
+        try:
+            reading = await self._outside(lambda: self._parse(body, sender, shed=True), size=len(body))
+            if reading.repeated and not await self._intake.is_alone():
+                reading = await self._outside(lambda: self._parse(body, sender, shed=False), size=len(body))
+        except PayloadError as error:
+            raise Refusal(413 if isinstance(error, PayloadTooLargeError) else 400, str(error)) from error
+        return reading
+
+    def _parse(self, body: bytes, sender: str, *, shed: bool) -> _Reading:
+        said = parse_notification(body)
+        catalog = self._intake.catalog.digest
+        words = [said.word(number, catalog) for number in range(len(said.items))]
+        repeats = self._intake.repeats(words) if shed else [0] * len(words)
+        fresh = [
+            (said.alert(number), words[number]) for number, repeated in enumerate(repeats) if not repeated
+        ]
+        return _Reading(words, sum(repeats), self._intake.address(fresh, sender), said.truncated)
+
+    async def _outside(self, work: Callable[[], T], *, size: int, if_over: int = INLINE_LIMIT) -> T:
         """Do `work` on a body of this size, where it is large outside the event loop."""
-        if size <= INLINE_LIMIT:
+        if size <= if_over:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from bot.practice.faults import MethodFault
 from bot.practice.methods.call import Call
 from bot.practice.methods.files import LARGEST_FILE, receive
+from bot.practice.methods.scopes import check_scope
 from bot.practice.methods.table import APP_TOKEN_METHODS, METHODS
 from bot.practice.parts import Parts, Tokens, parts_of
 from bot.practice.refusals import MethodRefusedError
@@ -44,6 +45,9 @@ async def handle_call(request: Request) -> Response:
     arguments: dict[str, object] = {}
     try:
         arguments = await parse_arguments(request)
+        if pause := parts.rate_limits.pause(method, str(arguments.get("channel", ""))):
+            _record(parts, method, {}, error="ratelimited")
+            return _failure(MethodFault(status=429, retry_after=pause))
         token = parse_token(request, arguments)
         answer = {"ok": True, **_carry_out(parts, method, arguments, token, fault)}
     except MethodRefusedError as refusal:
@@ -60,6 +64,8 @@ def _carry_out(
         log.error("unknown_method", method=method, remedy="the practice workspace has to learn it")
         raise MethodRefusedError("unknown_method", [f"the practice workspace does not know {method}"])
     check_token(parts.tokens, method, token)
+    is_for_app = method in APP_TOKEN_METHODS
+    check_scope(method, parts.tokens.app_scopes if is_for_app else parts.tokens.bot_scopes)
     if fault.error:
         raise MethodRefusedError(fault.error)
     if method == "apps.connections.open":

@@ -39,8 +39,10 @@ from bot.practice.monitoring import Monitoring, monitoring
 from bot.practice.server import PracticeServer
 from bot.practice.workspace import Workspace
 from bot.slack.card import APPROVE, DENY
+from bot.slack.commands import COMMAND
 from bot.slack.headline import headline
 from bot.slack.interactions import REASON_BLOCK
+from bot.slack.manifest import EVENTS, usage_hint
 from bot.slack.text import line
 from bot.timeline import is_told_elsewhere, timeline
 from bot.timeline_rows import row
@@ -165,7 +167,7 @@ class Demo:
             configure_logs(
                 "text", stack.enter_context((self._folder / "practice.log").open("w", buffering=1))
             )
-            practice = PracticeServer(Workspace(), port=self._ports.practice)
+            practice = PracticeServer(_workspace(), port=self._ports.practice, rate_limited=True)
             await practice.start()
             stack.push_async_callback(practice.stop)
 
@@ -276,6 +278,11 @@ class Demo:
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def _workspace() -> Workspace:
+    """Return a workspace in which the app is installed as its manifest says."""
+    return Workspace(commands={COMMAND: usage_hint()}, events=frozenset(EVENTS))
 
 
 class _Stage:

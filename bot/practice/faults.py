@@ -31,7 +31,7 @@ class MethodFault:
 
 
 class Delivery(StrEnum):
-    """What happens to one envelope."""
+    """What happens to one delivery."""
 
     NORMAL = "normal"
     TWICE = "twice"
@@ -39,9 +39,14 @@ class Delivery(StrEnum):
 
 
 class Faults:
-    """The faults that are waiting to happen, in the order in which they were switched on."""
+    """The faults that are waiting to happen, in the order in which they were switched on.
+
+    Attributes:
+        away: the app reaches nothing while this is set.
+    """
 
     def __init__(self) -> None:
+        self.away = False
         self._methods: dict[str, deque[MethodFault]] = {}
         self._deliveries: deque[Delivery] = deque()
 
@@ -58,15 +63,16 @@ class Faults:
         self._add(method, times, MethodFault(delay=seconds))
 
     def deliver_twice(self, times: int = 1) -> None:
-        """Send each of the next `times` envelopes twice."""
+        """Make each of the next `times` deliveries twice."""
         self._deliveries.extend([Delivery.TWICE] * times)
 
     def lose(self, times: int = 1) -> None:
-        """Send none of the next `times` envelopes; the person sees that the app does not answer."""
+        """Make none of the next `times` deliveries; the person sees that the app does not answer."""
         self._deliveries.extend([Delivery.LOST] * times)
 
     def clear(self) -> None:
         """Switch everything off."""
+        self.away = False
         self._methods.clear()
         self._deliveries.clear()
 
@@ -78,13 +84,13 @@ class Faults:
         return MethodFault()
 
     def next_delivery(self) -> Delivery:
-        """Return what happens to this envelope."""
+        """Return what happens to this delivery."""
         return self._deliveries.popleft() if self._deliveries else Delivery.NORMAL
 
     def waiting(self) -> Mapping[str, int]:
-        """Return how many faults are still to come, by method, and `envelopes`."""
+        """Return how many faults are still to come, by method, and `deliveries`."""
         counts = {name: len(queue) for name, queue in self._methods.items() if queue}
-        return {**counts, **({"envelopes": len(self._deliveries)} if self._deliveries else {})}
+        return {**counts, **({"deliveries": len(self._deliveries)} if self._deliveries else {})}
 
     def _add(self, method: str, times: int, fault: MethodFault) -> None:
         self._methods.setdefault(method, deque()).extend([fault] * times)

@@ -147,7 +147,7 @@ class Hands:
         """Press an element of a message.  `chosen` is the value of an option, for elements that offer some.
 
         Returns:
-            `acknowledged`, `timed_out` or `not_connected`.
+            `acknowledged`, `timed_out`, `not_connected` or `refused`.
 
         Raises:
             HandsError: there is no such message or element.
@@ -168,7 +168,7 @@ class Hands:
         """Type a slash command.
 
         Returns:
-            `acknowledged`, `timed_out`, `not_connected`; `unknown` where the workspace does not know it.
+            `acknowledged`, `timed_out`, `not_connected`, `refused`; `unknown` where the workspace does not know it.
         """
         given = {"channel": await self._channel_id(channel, as_person), "text": f"{command} {text}".strip()}
         return str((await self._do("command", as_person, given))["answer"] or "unknown")

@@ -1,4 +1,4 @@
-"""What people do: press, choose, submit, close, type.  Each becomes an envelope to the app.
+"""What people do: press, choose, submit, close, type.  Each becomes a delivery to the app.
 
 The person always sees something: the app's answer, or a notice that it did not answer in time.
 """
@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 
 from bot.practice import payloads
+from bot.practice.deliveries import Acknowledgement, Answer, Carrier
 from bot.practice.messages import Block, Message, elements_of, with_linked_names
 from bot.practice.methods.views import parse_view
 from bot.practice.payloads import Json
 from bot.practice.refusals import MethodRefusedError
 from bot.practice.residents import BOT_USER, Channel, Person
 from bot.practice.responses import respond
-from bot.practice.sockets import Acknowledgement, Answer, Sockets
 from bot.practice.views import View
 from bot.practice.vouchers import ResponseAddress
 from bot.practice.workspace import Workspace
@@ -61,11 +61,14 @@ class Interactions:
 
     Args:
         base_url: where this server is; response URLs lead there.
+
+    Attributes:
+        carrier: what brings it to the app; it may be exchanged.
     """
 
-    def __init__(self, workspace: Workspace, sockets: Sockets, *, base_url: str) -> None:
+    def __init__(self, workspace: Workspace, carrier: Carrier, *, base_url: str) -> None:
         self._workspace = workspace
-        self._sockets = sockets
+        self.carrier = carrier
         self._base_url = base_url
 
     # --- pressing -------------------------------------------------------------------------------
@@ -77,7 +80,7 @@ class Interactions:
             MethodRefusedError: `message_not_found`, `not_found`, `element_not_found`.
         """
         place = self._view_place(person, press) if press.view_id else self._message_place(person, press)
-        acknowledgement = await self._sockets.deliver("interactive", place)
+        acknowledgement = await self.carrier.deliver("interactive", place)
         self._explain(person, acknowledgement, "The button")
         return acknowledgement.answer
 
@@ -136,7 +139,7 @@ class Interactions:
             return Submission(errors=view.errors)
         trigger_id = self._workspace.triggers.issue(person.id)
         payload = payloads.view_submission(person, view, state, trigger_id=trigger_id)
-        acknowledgement = await self._sockets.deliver("interactive", payload)
+        acknowledgement = await self.carrier.deliver("interactive", payload)
         if acknowledgement.answer is Answer.ACKNOWLEDGED:
             self._react(person, view, acknowledgement.payload)
         self._explain(person, acknowledgement, "The form")
@@ -152,7 +155,7 @@ class Interactions:
         self._workspace.views.close(view)
         self._workspace.touch()
         if view.given.get("notify_on_close"):
-            await self._sockets.deliver("interactive", payloads.view_closed(person, view))
+            await self.carrier.deliver("interactive", payloads.view_closed(person, view))
 
     def _react(self, person: Person, view: View, payload: Mapping[str, Any]) -> None:
         """Do with the modal what the acknowledgement says."""
@@ -194,7 +197,7 @@ class Interactions:
             "trigger_id": self._workspace.triggers.issue(person.id),
             "response_url": self._response_url("commands", secret),
         }
-        acknowledgement = await self._sockets.deliver("slash_commands", payload)
+        acknowledgement = await self.carrier.deliver("slash_commands", payload)
         self._show_answer(person, channel, acknowledgement.payload)
         self._explain(person, acknowledgement, name)
         return acknowledgement.answer
@@ -244,7 +247,7 @@ class Interactions:
     async def _send_event(self, subscription: str, name: str, fields: Json) -> None:
         if subscription in self._workspace.events:
             payload = payloads.event(name, fields, self._workspace.clock())
-            await self._sockets.deliver("events_api", payload)
+            await self.carrier.deliver("events_api", payload)
 
     # --- what the person sees -------------------------------------------------------------------
 
@@ -267,6 +270,7 @@ class Interactions:
         reason = {
             Answer.TIMED_OUT: f"operation timed out, the app did not answer within {patience}",
             Answer.NOT_CONNECTED: "dispatch failed, the app is not connected",
+            Answer.REFUSED: "dispatch failed, the app answered with an error",
         }.get(acknowledgement.answer)
         if reason is not None:
             self._workspace.notify(person.id, f"{what} did not work: {reason}.")

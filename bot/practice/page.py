@@ -205,15 +205,26 @@ async def _switch(parts: Parts, what: str, given: dict[str, Any]) -> None:
         "slow": parts.faults.slow,
         "deliver_twice": parts.faults.deliver_twice,
         "lose": parts.faults.lose,
+        "rate_limits": parts.rate_limits.switch,
         "clear": parts.faults.clear,
         "cut": parts.sockets.cut,
     }
     if what == "disconnect":
         await parts.sockets.disconnect(**given)
+    elif what == "away":
+        _go_away(parts, **given)
     elif what in switches:
         switches[what](**given)
     else:
-        raise ValueError(f"there is no fault {what!r}; there are disconnect, {', '.join(switches)}")
+        raise ValueError(f"there is no fault {what!r}; there are away, disconnect, {', '.join(switches)}")
+    parts.workspace.touch()
+
+
+def _go_away(parts: Parts, *, on: bool = True) -> None:
+    """Break off the app's connections and take no new ones; or come back."""
+    parts.faults.away = on
+    if on:
+        parts.sockets.cut()
 
 
 async def _parse_given(request: Request) -> Given:

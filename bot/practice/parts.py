@@ -9,16 +9,19 @@ from starlette.requests import HTTPConnection
 
 from bot.practice.faults import Faults
 from bot.practice.interactions import Interactions
+from bot.practice.rate_limits import RateLimits
 from bot.practice.sockets import Sockets
 from bot.practice.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the app shows: `xoxb-` for the Web API, `xapp-` to open a connection."""
+    """What the app shows: `xoxb-` for the Web API, `xapp-` to open a connection; and what each may do."""
 
     bot: str
     app: str
+    bot_scopes: frozenset[str]
+    app_scopes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Parts:
 
     workspace: Workspace
     faults: Faults
+    rate_limits: RateLimits
     sockets: Sockets
     interactions: Interactions
     tokens: Tokens

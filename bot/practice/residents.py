@@ -163,6 +163,11 @@ DEFAULT_PEOPLE = (
     Person(id="U0ALICE", name="alice", real_name="Alice Ahmed"),
     Person(id="U0BOB", name="bob", real_name="Bob Berger"),
     Person(id="U0MALLORY", name="mallory", real_name="Mallory Moss"),
+    Person(id="U0GUEST", name="guest", real_name="Gus Guest", is_guest=True),
+    Person(id="U0STRANGER", name="stranger", real_name="Sue Stranger", team_id="T0ELSEWHERE"),
+    Person(id="U0DEPLOYBOT", name="deploybot", real_name="Deploy Bot", is_bot=True),
 )
+"""Two who may approve, one who may not, a guest, somebody of another workspace, and another app."""
+
 DEFAULT_GROUPS: Mapping[str, tuple[str, ...]] = {"sre-oncall": ("alice", "bob")}
 DEFAULT_CHANNELS = ("incidents",)

@@ -16,29 +16,33 @@ from typing import Self
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.websockets import WebSocket
+from starlette.requests import HTTPConnection
 
 from bot.practice import api, page
 from bot.practice.faults import Faults
 from bot.practice.guard import Guard
 from bot.practice.interactions import Interactions
+from bot.practice.outage import Outage
 from bot.practice.parts import Parts, Tokens
+from bot.practice.posts import Posts
+from bot.practice.rate_limits import RateLimits
 from bot.practice.residents import APP
 from bot.practice.sockets import Sockets
 from bot.practice.workspace import Workspace
+from bot.slack.manifest import APP_SCOPES, BOT_SCOPES
 
 HOST = "127.0.0.1"
 
 
 def build_practice(
-    workspace: Workspace, *, bot_token: str, app_token: str, secret: str, port: int
+    workspace: Workspace, *, tokens: Tokens, secret: str, port: int, rate_limited: bool = False
 ) -> Starlette:
     """Wire one practice workspace.
 
     Args:
         workspace: its state.
-        bot_token: what the app shows to the Web API, `xoxb-...`.
-        app_token: what the app shows to open a socket, `xapp-...`.
+        tokens: what the app shows, and what it may do with it.
+        rate_limited: whether Slack's rate limits are enforced.
         secret: what a person must know to see the page.
         port: where it will listen: addresses that it hands out contain it.
     """
@@ -47,14 +51,15 @@ def build_practice(
     sockets = Sockets(faults, patience=workspace.patience, on_change=workspace.touch)
     app = Starlette(
         routes=[*api.ROUTES, *page.ROUTES],
-        middleware=[Middleware(Guard, port=port, secret=secret)],
+        middleware=[Middleware(Guard, port=port, secret=secret), Middleware(Outage)],
     )
     app.state.parts = Parts(
         workspace=workspace,
         faults=faults,
+        rate_limits=RateLimits(workspace.clock, enforced=rate_limited),
         sockets=sockets,
         interactions=Interactions(workspace, sockets, base_url=base_url),
-        tokens=Tokens(bot=bot_token, app=app_token),
+        tokens=tokens,
         secret=secret,
         port=port,
         base_url=base_url,
@@ -71,8 +76,12 @@ class PracticeServer:
         workspace: its state; the default has alice, bob, mallory and #incidents.
         port: 0 takes a free one.
         secret: what a person must know to see the page; made up if it is not given.
+        scopes: what the bot token may do; the default is what the app's manifest asks for.
+        app_scopes: what the app token may do; the same.
+        rate_limited: whether Slack's rate limits are enforced.
 
     Attributes:
+        signing_secret: what requests to the app are signed with, once it has an address.
         bot_token: what the bot must show to the Web API.
         app_token: what the bot must show to open its socket.
     """
@@ -85,10 +94,17 @@ class PracticeServer:
         app_token: str = "",
         secret: str = "",
         port: int = 0,
+        scopes: frozenset[str] = BOT_SCOPES,
+        app_scopes: frozenset[str] = APP_SCOPES,
+        rate_limited: bool = False,
     ) -> None:
         self.workspace = workspace or Workspace()
         self.bot_token = bot_token or f"xoxb-practice-{secrets.token_hex(12)}"
         self.app_token = app_token or f"xapp-1-{APP}-{secrets.token_hex(12)}"  # a real one names its app too
+        self.signing_secret = secrets.token_hex(16)
+        self._scopes = (scopes, app_scopes)
+        self._rate_limited = rate_limited
+        self._posts: Posts | None = None
         self._secret = secret or secrets.token_urlsafe(24)
         self._wanted_port = port
         self._server: _QuietServer | None = None
@@ -136,10 +152,10 @@ class PracticeServer:
         port: int = listener.getsockname()[1]
         app = build_practice(
             self.workspace,
-            bot_token=self.bot_token,
-            app_token=self.app_token,
+            tokens=Tokens(self.bot_token, self.app_token, *self._scopes),
             secret=self._secret,
             port=port,
+            rate_limited=self._rate_limited,
         )
         self._parts = app.state.parts
         self._server = _QuietServer(
@@ -158,8 +174,40 @@ class PracticeServer:
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="practice-workspace")
         await self._server.ready.wait()
 
+    @property
+    def posts(self) -> Posts:
+        """What is posted to the app's address.
+
+        Raises:
+            RuntimeError: it has none.
+        """
+        if self._posts is None:
+            raise RuntimeError("the practice workspace does not call over HTTP")
+        return self._posts
+
+    async def call_over_http(self, url: str) -> Posts:
+        """Post what people do to the app's address from now on, signed, and no longer through its socket."""
+        await self._stop_calling()
+        workspace = self.workspace
+        self._posts = Posts(
+            self.faults,
+            url=url,
+            secret=self.signing_secret,
+            patience=workspace.patience,
+            clock=workspace.clock,
+        )
+        self.parts.interactions.carrier = self._posts
+        workspace.touch()
+        return self._posts
+
+    async def _stop_calling(self) -> None:
+        if self._posts is not None:
+            posts, self._posts = self._posts, None
+            await posts.aclose()
+
     async def stop(self) -> None:
         """Stop listening and end all connections."""
+        await self._stop_calling()
         if self._server is None or self._task is None:
             return
         self.parts.stopping.set()
@@ -193,11 +241,11 @@ class _QuietServer(uvicorn.Server):
         await super().startup(sockets=sockets)
         self.ready.set()
 
-    def abort(self, websocket: WebSocket) -> None:
-        """Drop the TCP connection of `websocket` without a closing word."""
+    def abort(self, broken: HTTPConnection) -> None:
+        """Drop the TCP connection of a request or WebSocket without a closing word."""
         for connection in list(self.server_state.connections):
             peer = connection.transport.get_extra_info("peername")
-            if websocket.client is not None and peer == (websocket.client.host, websocket.client.port):
+            if broken.client is not None and peer == (broken.client.host, broken.client.port):
                 connection.transport.abort()
 
 

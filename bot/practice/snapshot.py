@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.practice.messages import Message
 from bot.practice.parts import Parts
-from bot.practice.residents import BOT_USER, Person
+from bot.practice.residents import BOT_USER, TEAM, Person
 from bot.practice.workspace import Workspace
 
 SHOWN_MESSAGES = 300  # the latest of each channel, replies counted
@@ -20,7 +20,8 @@ def take_snapshot(parts: Parts, person: Person) -> dict[str, Any]:
     return {
         "version": workspace.version,
         "me": person.id,
-        "connected": parts.sockets.connected,
+        "connected": parts.interactions.carrier.connected,
+        "faults": {**parts.faults.waiting(), **({"away": 1} if parts.faults.away else {})},
         "people": [_person(workspace, each) for each in workspace.people.values()],
         "groups": [
             {"id": group.id, "handle": group.handle, "members": list(group.members)}
@@ -49,7 +50,9 @@ def _person(workspace: Workspace, person: Person) -> dict[str, Any]:
         "id": person.id,
         "name": person.name,
         "real_name": person.real_name,
-        "is_bot": person.id == BOT_USER,
+        "is_bot": person.is_bot,
+        "is_app": person.id == BOT_USER,
+        "is_stranger": person.team_id != TEAM,
         "is_guest": person.is_guest,
         "deleted": person.deleted,
         "groups": [group.handle for group in workspace.groups_of(person)],

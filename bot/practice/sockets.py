@@ -11,33 +11,17 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import structlog
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from bot.practice.deliveries import Acknowledgement, Answer
 from bot.practice.faults import Delivery, Faults
 from bot.practice.residents import APP
 
 log = structlog.get_logger(__name__)
-
-
-class Answer(StrEnum):
-    """What came of an envelope."""
-
-    ACKNOWLEDGED = "acknowledged"
-    TIMED_OUT = "timed_out"
-    NOT_CONNECTED = "not_connected"
-
-
-@dataclass(frozen=True)
-class Acknowledgement:
-    """What the app answered; `payload` is empty where it only said that it had the envelope."""
-
-    answer: Answer
-    payload: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Sockets:
@@ -56,7 +40,7 @@ class Sockets:
         self._open: list[WebSocket] = []
         self._retiring: list[WebSocket] = []
         self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
-        self.abort: Callable[[WebSocket], None] | None = None
+        self.abort: Callable[[HTTPConnection], None] | None = None
 
     @property
     def connected(self) -> bool:

@@ -18,11 +18,11 @@ from datetime import datetime, timedelta
 
 from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject, DividerBlock, PlainTextObject
 
-from bot.slack.headline import accepted, headline, target
+from bot.slack.headline import headline, target
 from bot.slack.message import Message, actions, compose, context, header, section
 from bot.slack.text import arguments, code, escape, line, moment, person, plain, quote, span
 from runbooks.model.action import Effect
-from runbooks.model.decision import Answer
+from runbooks.model.decision import Answer, Doubt
 from runbooks.model.plan import PlannedAction, PlannedCheck
 from runbooks.model.remediation import Ending
 from runbooks.model.verdict import Verdict
@@ -30,6 +30,9 @@ from runbooks.policy.story import ActionStory, CheckStory, DecisionStory, GateSt
 
 APPROVE = "paramedic.approve"
 DENY = "paramedic.deny"
+HAPPENED = "paramedic.verdict.happened"
+AGAIN = "paramedic.verdict.again"
+STOP = "paramedic.verdict.stop"
 
 ALERT_TEXT = 600  # characters of the alert's own words in all
 SUMMARY_TEXT = 200  # characters of them that stand above the buttons
@@ -52,6 +55,13 @@ _STATES = {
     "not_sent": ("✗", "not sent"),
     "unknown": ("?", "nobody knows whether it happened"),
     "refused": ("✗", "refused"),
+}
+_ANSWERS = {
+    Answer.APPROVED: "Approved by",
+    Answer.DENIED: "Denied by",
+    Answer.HAPPENED: "“It happened”, says",
+    Answer.AGAIN: "“Do it again”, says",
+    Answer.STOP: "“Stop here”, says",
 }
 _EXPLAINED = frozenset({Ending.NOT_NEEDED, Ending.UNVERIFIED, Ending.ROLLED_BACK})
 
@@ -87,8 +97,8 @@ def plain_card(story: Story) -> Message:
     """
     about = f"{code(story.runbook)} on {code(target(story))} · {code(story.remediation)}"
     blocks: list[Block] = [header(_title(story)), section(about)]
-    gate = story.gate
-    if gate is not None and is_open(story):
+    gate = story.open_gate
+    if gate is not None:
         names = " · ".join(line(action.name, 100) for action in _planned(story)[:ACTIONS_ABOVE])
         blocks.append(section(f"*Plan:* {names or '–'}\n{_terms(story, gate)}"))
         blocks.append(_buttons(story, gate))
@@ -97,7 +107,7 @@ def plain_card(story: Story) -> Message:
 
 def is_open(story: Story) -> bool:
     """Return whether people may still answer, as far as the records say."""
-    return story.gate is not None and not story.gate.outcome and story.ending is None
+    return story.open_gate is not None
 
 
 def _title(story: Story) -> str:
@@ -234,18 +244,16 @@ def _expected(check: PlannedCheck, seen: CheckStory | None, *, waiting: bool) ->
 
 
 def _gate(story: Story, now: datetime) -> Iterator[Block]:
-    gate = story.gate
-    if gate is None:
-        return
-    if is_open(story) and now < gate.expires_at:
+    gate = story.open_gate
+    waits = gate is not None and now < gate.expires_at
+    if gate is not None and waits:
         yield section(_terms(story, gate))
         yield _buttons(story, gate)
-        yield from _continued(story)
-        return
     yield from _continued(story)
-    answers = [_answer(each) for each in gate.decisions if each.accepted]
-    if not answers and is_open(story):
-        answers = ["The time to answer is over."]
+    answered = (each for each in story.gates if not (waits and each == gate))
+    answers = [_answer(decision) for each in answered for decision in each.decisions if decision.accepted]
+    if gate is not None and not waits and not any(decision.accepted for decision in gate.decisions):
+        answers.append("The time to answer is over.")
     if answers:
         yield section("\n".join(answers))
 
@@ -264,20 +272,37 @@ def _terms(story: Story, gate: GateStory) -> str:
     groups = " or ".join(code(group, 60) for group in gate.approvers) or "nobody"
     people = "One person" if gate.need == 1 else f"{gate.need} people"
     by = moment(gate.expires_at, with_date=gate.expires_at - gate.opens_at > LONG_GATE)
+    given = [_answer(each) for each in gate.decisions if each.accepted]
+    if gate.doubt is not None:
+        return "\n".join([_doubt(story, gate.doubt), _verdict_terms(gate, groups, by), *given])
     terms = f"{people} of {groups} must approve by *{by}*. Otherwise nothing is done."
     if story.requested_by:
         terms += f" {person(story.requested_by)} asked for this and may not approve it."
-    given = [_answer(each) for each in accepted(story, Answer.APPROVED)]
     return "\n".join([terms, *given])
 
 
+def _doubt(story: Story, doubt: Doubt) -> str:
+    """The question what became of an action, with what is known of it."""
+    evidence = line(doubt.evidence, 500) or "No more is known."
+    return f"*Did this happen? {line(doubt.name, 150)}*\n{evidence}\nLook at {code(target(story))} before you answer."
+
+
+def _verdict_terms(gate: GateStory, groups: str, by: str) -> str:
+    again = f" To do it again takes {gate.need} people." if gate.need > 1 else ""
+    nobody = "If nobody answers, people are called and nothing acts on it until somebody gives it back."
+    return f"Somebody of {groups} must say by *{by}*.{again} {nobody}"
+
+
 def _answer(decision: DecisionStory) -> str:
-    verb = "Approved" if decision.answer is Answer.APPROVED else "Denied"
     reason = f": {line(decision.reason, 300)}" if decision.reason.strip() else ""
-    return f"{verb} by {person(decision.key, decision.name)} at {moment(decision.at)}{reason}"
+    return (
+        f"{_ANSWERS[decision.answer]} {person(decision.key, decision.name)} at {moment(decision.at)}{reason}"
+    )
 
 
 def _buttons(story: Story, gate: GateStory) -> Block:
+    if gate.doubt is not None:
+        return _verdict_buttons(story, gate, gate.doubt)
     approve = ButtonElement(
         text=PlainTextObject(text="Approve", emoji=False),
         action_id=APPROVE,
@@ -289,6 +314,28 @@ def _buttons(story: Story, gate: GateStory) -> Block:
         text=PlainTextObject(text="Deny…", emoji=False), action_id=DENY, value=gate.gate, style="danger"
     )
     return actions(f"gate:{gate.gate}", [approve, deny])
+
+
+def _verdict_buttons(story: Story, gate: GateStory, doubt: Doubt) -> Block:
+    said = plain(f"On {target(story)}: {doubt.name}. If it had happened, it happens twice.", 290)
+    twice = ConfirmObject(
+        title=PlainTextObject(text="Really do this again?", emoji=False),
+        text=PlainTextObject(text=said, emoji=False),
+        confirm=PlainTextObject(text="Do it again", emoji=False),
+        deny=PlainTextObject(text="Go back", emoji=False),
+    )
+    happened = ButtonElement(
+        text=PlainTextObject(text="It happened", emoji=False), action_id=HAPPENED, value=gate.gate
+    )
+    again = ButtonElement(
+        text=PlainTextObject(text="Do it again…", emoji=False),
+        action_id=AGAIN,
+        value=gate.gate,
+        style="danger",
+        confirm=twice,
+    )
+    stop = ButtonElement(text=PlainTextObject(text="Stop here", emoji=False), action_id=STOP, value=gate.gate)
+    return actions(f"gate:{gate.gate}", [happened, again, stop])
 
 
 def _second_thought(story: Story) -> ConfirmObject | None:

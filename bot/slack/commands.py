@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from activities.ledger.leases import KeptTarget
-from bot.operations import GateLine, RunbookLine, RunRequested, Status, StatusLine
+from bot.answers import People
+from bot.operations import GateLine, OpenWindow, RunbookLine, RunRequested, Status, StatusLine
 from bot.slack.message import Message, listing, say
 from bot.slack.text import clean, code, line, moment, person
 from runbooks.errors import ParamedicError
 from runbooks.model.base import Value
-from runbooks.model.freeze import Freeze
+from runbooks.model.freeze import Freeze, is_scope
 
 COMMAND = "/runbook"
 
@@ -25,8 +26,8 @@ USAGE: Mapping[str, str] = {
     "list": "the runbooks, and how far each may go on its own",
     "run": "run a runbook: `run NAME label=value ...`",
     "status": "what is going on, and what is frozen",
-    "freeze": "stop everything, at once: `freeze [runbook=NAME | target=NAME] [reason]`",
-    "thaw": "lift a freeze: `thaw [runbook=NAME | target=NAME] [reason]`",
+    "freeze": "stop everything, at once: `freeze [runbook=NAME | target=NAME | label:NAME=VALUE] [reason]`",
+    "thaw": "lift a freeze: `thaw [runbook=NAME | target=NAME | label:NAME=VALUE] [reason]`",
     "help": "this",
 }
 
@@ -53,6 +54,12 @@ class Operations(Protocol):
         """Release the brake, and return whether it was pulled."""
 
 
+class ThawRefusedError(ParamedicError):
+    """Who asked may not lift a freeze."""
+
+    code = "thaw_refused"
+
+
 class Asker(Value):
     """Who typed a command, and where.
 
@@ -66,10 +73,16 @@ class Asker(Value):
 
 
 class Commands:
-    """Answers slash commands."""
+    """Answers slash commands.
 
-    def __init__(self, operations: Operations) -> None:
+    Args:
+        thaw_group: whose members may lift a freeze; None: everybody.
+    """
+
+    def __init__(self, operations: Operations, people: People, thaw_group: str | None = None) -> None:
         self._operations = operations
+        self._people = people
+        self._thaw_group = thaw_group
         self._verbs: Mapping[str, Callable[[list[str], Asker], Awaitable[Message]]] = {
             "list": self._list,
             "run": self._run,
@@ -118,7 +131,12 @@ class Commands:
         waiting = [_gate(each) for each in status.gates]
         kept = [_kept(each) for each in status.kept]
         title = f"*{_count(len(running), 'remediation')} under way*" if running else "*Nothing is under way*"
-        return listing(title, [*running, *waiting, *kept, *(frozen or ["Nothing is frozen."])])
+        closed = [_window(each) for each in status.windows]
+        if status.windows_problem:
+            closed.append(
+                f"■ Nobody acts, for the maintenance windows cannot be read: {line(status.windows_problem, 600)}"
+            )
+        return listing(title, [*running, *waiting, *kept, *closed, *(frozen or ["Nothing is frozen."])])
 
     async def _freeze(self, words: list[str], asker: Asker) -> Message:
         scope, reason = _scope(words)
@@ -131,11 +149,26 @@ class Commands:
 
     async def _thaw(self, words: list[str], asker: Asker) -> Message:
         scope, reason = _scope(words)
+        await self._refuse_to_thaw(asker)
         pulled = await self._operations.thaw(scope, reason, actor=asker.person, source=asker.source)
         others = (await self._operations.status()).frozen
         rest = f" Still frozen: {', '.join(_scope_words(each.scope) for each in others)}." if others else ""
         what = _scope_words(scope)
         return say(f"□ Thawed: {what}.{rest}" if pulled else f"There is no freeze of {what}.{rest}")
+
+    async def _refuse_to_thaw(self, asker: Asker) -> None:
+        """To freeze needs nobody's leave.  To lift a freeze does, where a group is named for it.
+
+        Raises:
+            ThawRefusedError: the asker is not in that group.
+            PersonRefusedError, AwayError: nobody can tell whether they are.
+        """
+        group = self._thaw_group
+        if group is None:
+            return
+        person = await self._people.look_up(asker.person, [group])
+        if group not in person.groups:
+            raise ThawRefusedError(f"only somebody of {group} may lift a freeze, and you are not in it")
 
     async def _help(self, _words: list[str], _asker: Asker) -> Message:
         return _usage("")
@@ -171,7 +204,7 @@ def _scope(words: list[str]) -> tuple[str, str]:
     first = words[0] if words else ""
     if first in {"*", "all", "everything"}:
         return "*", " ".join(words[1:])
-    if first.startswith(("runbook=", "target=")):
+    if is_scope(first):
         return first, " ".join(words[1:])
     return "*", " ".join(words)
 
@@ -212,6 +245,11 @@ def _kept(each: KeptTarget) -> str:
         f"■ {code(each.target, 80)} is kept since {moment(each.since)}: {code(each.remediation, 20)} left an action "
         f"whose outcome is unknown. Look at it, then {command}"
     )
+
+
+def _window(window: OpenWindow) -> str:
+    what = f"{_scope_words(window.scope)} until {moment(window.until)}"
+    return f"■ Maintenance: {what}, {code(window.name, 60)}: {line(window.reason, 200)}"
 
 
 def _freeze(freeze: Freeze) -> str:

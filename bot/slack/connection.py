@@ -1,4 +1,4 @@
-"""The connection to Slack: clients, bolt app, and the socket through which Slack calls us.
+"""The connection to Slack: clients, bolt app, and how Slack calls us: through a socket, or over HTTP.
 
 The practice workspace is reached by the same code; only base URL and tokens differ.  Three
 things are done here because the libraries would do otherwise: nothing on this machine is reached
@@ -24,6 +24,7 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.authorization.async_authorize import AsyncAuthorize
 from slack_bolt.error import BoltUnhandledRequestError
+from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.http_retry.builtin_async_handlers import (
@@ -44,6 +45,7 @@ FIRST_PAUSE = 0.5  # seconds between two attempts at reaching Slack; doubles
 LONGEST_PAUSE = 30.0
 LOOK_EVERY = 10.0  # seconds between two looks at whether the socket is open
 
+_HEARD = "paramedic.heard"  # in bolt's context
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _APP_ID = re.compile(r"xapp-\d+-(A[A-Z0-9]+)-")
 _HOPELESS = frozenset(
@@ -83,7 +85,7 @@ class SlackConnection:
 
     Args:
         bot_token: `xoxb-...`
-        app_token: `xapp-...`
+        app_token: `xapp-...`; None where Slack calls over HTTP, and there is no socket.
         base_url: of the Web API, with a slash at the end.
 
     Attributes:
@@ -93,7 +95,9 @@ class SlackConnection:
         installation: None until Slack was reached.
     """
 
-    def __init__(self, *, bot_token: str, app_token: str, base_url: str = "https://slack.com/api/") -> None:
+    def __init__(
+        self, *, bot_token: str, app_token: str | None, base_url: str = "https://slack.com/api/"
+    ) -> None:
         self._app_token = app_token
         self._logger = _quiet_logger()
         self._local = urlsplit(base_url).hostname in _LOOPBACK
@@ -152,8 +156,26 @@ class SlackConnection:
             self._session = None
 
     async def is_connected(self) -> bool:
-        """Return whether Slack can call us now."""
+        """Return whether Slack can call us now; over HTTP: whether we would understand it."""
+        if self._app_token is None:
+            return self.is_ready
         return self._handler is not None and bool(await self._handler.client.is_connected())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether we know where we are installed."""
+        return self.installation is not None
+
+    async def hear(self, payload: dict[str, Any]) -> BoltResponse:
+        """Let the listener for this payload run, and return its answer to Slack.
+
+        A payload over HTTP is dispatched as one from a socket, so there is one way through bolt.
+        Its signature is verified before it comes here.
+        """
+        try:
+            return await self.app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+        except Exception as error:  # noqa: BLE001 - bolt stumbles over what only looks like Slack's
+            return await _take_note(error)
 
     def _build_client(self, token: str | None, base_url: str) -> AsyncWebClient:
         client = AsyncWebClient(token=token, base_url=base_url, timeout=REQUEST_TIMEOUT, logger=self._logger)
@@ -162,7 +184,7 @@ class SlackConnection:
         return client
 
     async def _open(self) -> None:
-        """Find out where we are, and open the socket.
+        """Find out where we are, and open the socket if there is one.
 
         Raises:
             SlackTokensError: Slack does not accept the tokens.
@@ -170,17 +192,18 @@ class SlackConnection:
         """
         try:
             known = await self.client.auth_test()
-            app_id = _APP_ID.match(self._app_token)
+            app_id = _APP_ID.match(self._app_token or "")
             self.installation = Installation(
                 team=known["team_id"],
                 bot_user=known["user_id"],
                 bot=known["bot_id"],
                 app=app_id[1] if app_id else "",
             )
-            # The socket client would try for ever with wrong tokens, so they are tried first.
-            await self.client.apps_connections_open(app_token=self._app_token)
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await self._connect()
+            if self._app_token is not None:
+                # The socket client would try for ever with wrong tokens, so they are tried first.
+                await self.client.apps_connections_open(app_token=self._app_token)
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await self._connect(self._app_token)
         except SlackApiError as error:
             word = _word(error)
             if word in _HOPELESS:
@@ -193,27 +216,27 @@ class SlackConnection:
             raise SlackUnreachableError(str(error) or type(error).__name__) from error
         LOG.info("connected to Slack", team=self.installation.team, bot=self.installation.bot_user)
 
-    async def _connect(self) -> None:
+    async def _connect(self, app_token: str) -> None:
         if self._handler is None:
-            self._handler = AsyncSocketModeHandler(self.app, self._app_token, logger=self._logger)
+            self._handler = AsyncSocketModeHandler(self.app, app_token, logger=self._logger)
             if self._local:
                 self._handler.client.proxy = None  # the same again: it looks at the environment itself
             self._handler.client.web_client = self.client
         await self._handler.connect_async()  # type: ignore[no-untyped-call]
 
     async def _keep_open(self) -> None:
-        """Open the socket if it is not open yet; then look after it."""
+        """Connect if that has not been done yet; then look after the socket."""
         pause = FIRST_PAUSE
-        while self._handler is None or not await self.is_connected():
+        while not await self.is_connected():
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
                 await self._open()
             except ParamedicError as error:
                 LOG.warning("Slack cannot be reached yet; trying again", error=str(error))
-        while True:
+        while self._handler is not None:
             await asyncio.sleep(LOOK_EVERY)
-            if not await self.is_connected() and self._handler is not None:
+            if not await self.is_connected():
                 LOG.warning("the socket to Slack is closed; it is being opened again")
                 # The client reconnects by itself, but would use an address for ever that has expired.
                 self._handler.client.wss_uri = None
@@ -253,7 +276,7 @@ class _Ourselves(AsyncAuthorize):
     ) -> AuthorizeResult:
         """Return the installation, whoever asks."""
         ours = self._connection.installation
-        assert ours is not None, "the socket is opened only after this is known"
+        assert ours is not None, "nothing is heard before this is known"
         return AuthorizeResult(
             enterprise_id=enterprise_id,
             team_id=team_id,
@@ -269,9 +292,22 @@ class SlackUnreachableError(ParamedicError):
     code = "slack_unreachable"
 
 
+async def mark_heard(
+    context: AsyncBoltContext,
+    next: Callable[[], Awaitable[Any]],  # noqa: A002 - bolt's name for it
+) -> None:
+    """Middleware of a listener: what it does not acknowledge in time is not passed over, but refused."""
+    context[_HEARD] = True
+    await next()
+
+
 async def _take_note(error: Exception) -> BoltResponse:
     """Log what went wrong in a listener, without the body of what it was given."""
     if isinstance(error, BoltUnhandledRequestError):
+        if error.request.context.get(_HEARD):
+            # bolt takes silence for "nobody listens".  It may be a click that is not durable yet.
+            LOG.warning("an interaction was not acknowledged in time")
+            return BoltResponse(status=503, body="")
         LOG.info("an interaction that nothing listens for was passed over")
         return BoltResponse(status=200, body="")
     # No trace: renderers print the variables of its frames, and those hold the body.

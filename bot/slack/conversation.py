@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from temporalio.client import Client
 
@@ -11,6 +11,7 @@ from activities.ledger.store import Ledger
 from bot.answers import Answers, TemporalWorkflows
 from bot.keys import ListenerKey
 from bot.operations import Operations
+from bot.people import LocalPeople, PeopleEverywhere
 from bot.running import Running
 from bot.settings import Settings
 from bot.slack.commands import Commands
@@ -18,7 +19,9 @@ from bot.slack.connection import SlackConnection
 from bot.slack.listeners import Listeners
 from bot.slack.people import SlackPeople
 from bot.slack.presenter import Presenter
+from bot.slack.receiver import SlackReceiver
 from bot.slack.sender import Sender
+from bot.slack.signatures import Signatures
 from bot.slack.teller import SlackTeller
 from bot.slack.voice import SlackVoice
 
@@ -27,19 +30,24 @@ class Voices:
     """What speaks in Slack, in every process that may have something to say.
 
     Attributes:
+        thaw_group: whose members may lift a freeze; None: everybody.
         connection: not yet open; only the process that listens opens it.
         teller: what the action `slack.escalate` speaks through.
+        signing_secrets: what Slack signs its requests with, where it calls over HTTP.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger, groups: Mapping[str, GroupConnection]) -> None:
         self.connection = SlackConnection(
             bot_token=settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else "",
-            app_token=settings.slack_app_token.get_secret_value() if settings.slack_app_token else "",
+            app_token=_app_token(settings),
             base_url=settings.slack_base_url,
         )
+        self.signing_secrets = settings.slack_signing_secrets
         self.people = SlackPeople(self.connection.client, groups)
+        self.everybody = PeopleEverywhere(LocalPeople(groups), self.people)
         self.sender = Sender(self.connection.sender_client)
         self.channel = settings.slack_channel
+        self.thaw_group = settings.thaw_group
         self.teller = SlackTeller(ledger, sender=self.sender, people=self.people, channel=self.channel)
 
 
@@ -50,19 +58,25 @@ class Conversation:
         self, voices: Voices, ledger: Ledger, operations: Operations, key: ListenerKey, client: Client
     ) -> None:
         self._connection = voices.connection
+        self._signing_secrets = voices.signing_secrets
         self._presenter = Presenter(
             ledger, sender=voices.sender, people=voices.people, channel=voices.channel
         )
         voice = SlackVoice(self._connection.client, self._presenter)
         self._answers = Answers(
-            ledger, key=key, people=voices.people, workflows=TemporalWorkflows(client), voice=voice
+            ledger,
+            key=key,
+            people=voices.everybody,
+            workflows=TemporalWorkflows(client),
+            voice=voice,
+            doorkeeper=operations.doorkeeper,
         )
         listeners = Listeners(
             client=self._connection.client,
             answers=self._answers,
-            people=voices.people,
+            doorkeeper=operations.doorkeeper,
             voice=voice,
-            commands=Commands(operations),
+            commands=Commands(operations, voices.people, voices.thaw_group),
         )
         listeners.attach(self._connection.app)
 
@@ -79,3 +93,15 @@ class Conversation:
     async def stop(self) -> None:
         """Disconnect."""
         await self._connection.stop()
+
+    def receiver(self, count: Callable[[str], None]) -> SlackReceiver | None:
+        """Return what answers Slack's requests; None where Slack calls through a socket."""
+        if not self._signing_secrets:
+            return None
+        return SlackReceiver(Signatures(self._signing_secrets), self._connection, count)
+
+
+def _app_token(settings: Settings) -> str | None:
+    if settings.slack_mode == "http":
+        return None
+    return settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""

@@ -67,6 +67,10 @@ def _checking(story: Story) -> Headline:
 
 def _asking(story: Story) -> Headline:
     """The gate's own outcome is known a moment before the ending that follows from it."""
+    asked = story.open_gate
+    if asked is not None and asked.doubt is not None:
+        doubt = asked.doubt.name
+        return Headline(symbol=ASKING, words=f"Did it happen? A person must look at {target(story)}: {doubt}")
     match story.gate.outcome if story.gate else "":
         case "denied":
             return _denied(story)

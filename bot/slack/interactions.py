@@ -73,7 +73,7 @@ class Interaction(_Payload):
 
 
 class Press(Interaction):
-    """A press of Approve or Deny."""
+    """A press of a button: Approve, Deny, or a verdict on what became of an action."""
 
     container: Container
     actions: Annotated[tuple[ButtonPress, ...], Field(min_length=1, max_length=1)]

@@ -16,6 +16,7 @@ import aiohttp
 import structlog
 from pydantic import ValidationError
 from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.models.blocks import InputBlock, PlainTextInputElement, PlainTextObject
 from slack_sdk.models.views import View
@@ -23,10 +24,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from activities.ledger.clicks import Click, Reception
-from bot.answers import Answers, AwayError, People, PersonRefusedError, late_answer
+from bot.answers import Answers, AwayError, PersonRefusedError, late_answer
+from bot.policy.doorkeeper import Doorkeeper, NotPermittedError
+from bot.policy.questions import Question, Verb
 from bot.slack.block_kit import problems_of_view
-from bot.slack.card import APPROVE, DENY
+from bot.slack.card import AGAIN, APPROVE, DENY, HAPPENED, STOP
 from bot.slack.commands import COMMAND, Asker, Commands
+from bot.slack.connection import mark_heard
 from bot.slack.interactions import (
     REASON_BLOCK,
     REASON_INPUT,
@@ -63,13 +67,13 @@ class Listeners:
         *,
         client: AsyncWebClient,
         answers: Answers,
-        people: People,
+        doorkeeper: Doorkeeper,
         voice: SlackVoice,
         commands: Commands,
     ) -> None:
         self._client = client
         self._answers = answers
-        self._people = people
+        self._doorkeeper = doorkeeper
         self._voice = voice
         self._commands = commands
         self._typed: OrderedDict[str, None] = OrderedDict()
@@ -77,22 +81,41 @@ class Listeners:
 
     def attach(self, app: AsyncApp) -> None:
         """Listen with `app`."""
-        app.action(APPROVE)(self.approve)
-        app.action(DENY)(self.ask_for_reason)
-        app.view(DENY_VIEW)(self.deny)
+        app.action(APPROVE, middleware=[mark_heard])(self.approve)
+        app.action(HAPPENED, middleware=[mark_heard])(self.say_it_happened)
+        app.action(AGAIN, middleware=[mark_heard])(self.say_again)
+        app.action(STOP, middleware=[mark_heard])(self.say_stop)
+        app.action(DENY, middleware=[mark_heard])(self.ask_for_reason)
+        app.view(DENY_VIEW, middleware=[mark_heard])(self.deny)
         app.command(COMMAND)(self.command)
 
     async def approve(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """Approve was pressed: this is the decision."""
+        await self._receive(ack, body, Answer.APPROVED)
+
+    async def say_it_happened(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """It happened, says a person of an action of which nobody knows."""
+        await self._receive(ack, body, Answer.HAPPENED)
+
+    async def say_again(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """It is to be done once more.  Slack has asked them twice."""
+        await self._receive(ack, body, Answer.AGAIN)
+
+    async def say_stop(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Nothing more is to be done."""
+        await self._receive(ack, body, Answer.STOP)
+
+    async def _receive(self, ack: AsyncAck, body: dict[str, Any], answer: Answer) -> None:
         try:
-            click = Press.model_validate(body).click(Answer.APPROVED, self._clock())
+            click = Press.model_validate(body).click(answer, self._clock())
         except ValidationError as error:
             await _pass_over(ack, error)
             return
         try:
             reception = await self._answers.receive(click)
         except LedgerError as error:
-            # Not acknowledged, on purpose: Slack marks the button, and the person sees it too.
+            # Refused, on purpose: Slack marks the button, and the person sees it too.
+            ack.response = BoltResponse(status=503, body="")
             LOG.warning("an answer could not be recorded", gate=click.gate, error=str(error))
             await self._voice.tell(click, NOT_RECORDED)
             return
@@ -157,8 +180,8 @@ class Listeners:
 
     async def _answer(self, typed: Typed) -> Message:
         try:
-            await self._people.look_up(typed.person, ())
-        except PersonRefusedError as error:
+            await self._doorkeeper.admit(typed.person, Question(verb=Verb.READ))
+        except (PersonRefusedError, NotPermittedError) as error:
             return say(f"✗ That is not for you: {line(str(error))}.")
         except AwayError as error:
             return say(f"✗ Nothing was done. {line(str(error))}. The command line works without Slack.")

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from activities.connections import GroupConnection
 from bot.answers import AwayError, PersonRefusedError
+from bot.policy.questions import Person
 from bot.slack.text import code
 from runbooks.model.decision import Principal
 
@@ -64,14 +66,28 @@ class SlackPeople:
         if known is None:
             raise PersonRefusedError("only people of this Slack workspace may answer here")
         team, user = known.groups()
-        try:
+        with _as_our_errors():
             return await self._look_up(person, team, user, groups)
-        except SlackApiError as error:
-            if error.response.get("error") in _UNKNOWN:
-                raise PersonRefusedError("Slack does not know you in this workspace") from error
-            raise AwayError(f"Slack does not tell who clicked: {error.response.get('error')}") from error
-        except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise AwayError(f"Slack does not tell who clicked: {error}") from error
+
+    async def know(self, person: str, groups: Sequence[str] = ()) -> Person:
+        """Return the person for the policy: guests and people of other workspaces too, whom `look_up` refuses.
+
+        Raises:
+            PersonRefusedError: a bot, a deactivated account, or nobody whom Slack knows.
+            AwayError: Slack does not tell.
+        """
+        found = _KEY.fullmatch(person)
+        if found is None:
+            raise PersonRefusedError("only people of this Slack workspace may do that here")
+        team, user = found.groups()
+        with _as_our_errors():
+            if team != await self._home():
+                return Person(key=person, external=True)
+            profile, memberships = await self._ask(person, user, groups)
+        if (objection := _never(profile)) is not None:
+            raise PersonRefusedError(objection)
+        guest, external = _is_guest(profile), _is_stranger(profile, team)
+        return Person(key=person, groups=memberships, guest=guest, external=external)
 
     async def mention(self, groups: Sequence[str]) -> str:
         """Return the mrkdwn that wakes these groups; their names where Slack knows no such group."""
@@ -82,13 +98,18 @@ class SlackPeople:
     async def _look_up(self, person: str, team: str, user: str, groups: Sequence[str]) -> Principal:
         if team != await self._home():
             raise PersonRefusedError("people of other workspaces may not answer here")
-        found, memberships = await asyncio.gather(
-            self._client.users_info(user=user), self._memberships(person, user, groups)
-        )
-        profile: dict[str, Any] = found["user"]
+        profile, memberships = await self._ask(person, user, groups)
         if (objection := _objection(profile, team)) is not None:
             raise PersonRefusedError(objection)
         return Principal(key=person, name=_name(profile), groups=memberships)
+
+    async def _ask(
+        self, person: str, user: str, groups: Sequence[str]
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        found, memberships = await asyncio.gather(
+            self._client.users_info(user=user), self._memberships(person, user, groups)
+        )
+        return found["user"], memberships
 
     async def _home(self) -> str:
         """The team of the installation; it never changes for a token."""
@@ -132,17 +153,45 @@ class SlackPeople:
         return self._connection(group).slack or group
 
 
+@contextmanager
+def _as_our_errors() -> Iterator[None]:
+    """Turn what goes wrong with Slack into what it means for the person."""
+    try:
+        yield
+    except SlackApiError as error:
+        if error.response.get("error") in _UNKNOWN:
+            raise PersonRefusedError("Slack does not know you in this workspace") from error
+        raise AwayError(f"Slack does not tell who clicked: {error.response.get('error')}") from error
+    except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise AwayError(f"Slack does not tell who clicked: {error}") from error
+
+
 def _objection(profile: Mapping[str, Any], team: str) -> str | None:
     """Return why this account may answer nothing here, or None if it may."""
+    if (objection := _never(profile)) is not None:
+        return objection
+    if _is_guest(profile):
+        return "guests may not answer"
+    if _is_stranger(profile, team):
+        return "people of other workspaces may not answer here"
+    return None
+
+
+def _never(profile: Mapping[str, Any]) -> str | None:
+    """Return why this account is nobody's who could do anything, or None if it is a person's."""
     if profile.get("deleted"):
         return "this account is deactivated"
     if profile.get("is_bot") or profile.get("id") == "USLACKBOT":
         return "bots may not answer"
-    if profile.get("is_restricted") or profile.get("is_ultra_restricted"):
-        return "guests may not answer"
-    if profile.get("is_stranger") or profile.get("team_id", team) != team:
-        return "people of other workspaces may not answer here"
     return None
+
+
+def _is_guest(profile: Mapping[str, Any]) -> bool:
+    return bool(profile.get("is_restricted") or profile.get("is_ultra_restricted"))
+
+
+def _is_stranger(profile: Mapping[str, Any], team: str) -> bool:
+    return bool(profile.get("is_stranger") or profile.get("team_id", team) != team)
 
 
 def _name(profile: Mapping[str, Any]) -> str:

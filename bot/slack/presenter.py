@@ -11,7 +11,8 @@ time is over.
 
 Not everything deserves a card.  What ended before there was a plan (not needed, withheld) gets
 one short line; lines that come close together share a message.  What was withheld because the
-target is in its cooldown gets none: it is the echo of a remediation that people have seen.
+target is in its cooldown gets none: it is the echo of a remediation that people have seen.  That
+the attempts are used up is told to those who must look, once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from activities.ledger.cards import Card
 from activities.ledger.store import Ledger, Transaction
 from bot.intake import NO_TARGET
 from bot.slack.card import is_open, plain_card, render_card
-from bot.slack.headline import headline
+from bot.slack.headline import PEOPLE_NEEDED, headline
 from bot.slack.message import Message, say
 from bot.slack.people import SlackPeople
 from bot.slack.progress import Progress, render_progress
@@ -37,12 +38,16 @@ from bot.slack.sender import Posted, Sender, SlackAwayError, SlackRefusedError, 
 from bot.slack.text import code, line, person
 from runbooks.errors import LedgerError
 from runbooks.model.record import SYSTEM, Record, RecordKind
+from runbooks.policy.admission import ATTEMPTS_USED_UP
 from runbooks.policy.story import Story, StoryError, read_story
 
 LOG = structlog.get_logger("paramedic.slack")
 
 PATIENCE = timedelta(seconds=2)
 """How long checks may take before a card says that they are under way."""
+
+ASKING_PATIENCE = timedelta(seconds=30)
+"""How long a card waits for the question to people, once there is a plan that needs their answer."""
 
 OLD_NEWS = timedelta(minutes=30)
 """What ended longer ago and was never shown (Slack was off) is not shown any more."""
@@ -217,8 +222,12 @@ class Presenter:
             desk.news.clear()
             stream = await self._stream(desk.remediation)
             story = read_story(stream)
-            patience = PATIENCE - (self._clock() - story.opened_at)
-            if story.plan is not None or story.ending is not None or patience <= timedelta():
+            waited = self._clock() - story.opened_at
+            # Before the question is on record a card is in no hurry, and in a storm would hold it up.
+            asks_soon = story.plan is not None and story.plan.gate is not None and story.gate is None
+            patience = (ASKING_PATIENCE if asks_soon else PATIENCE) - waited
+            has_news = story.plan is not None and not asks_soon
+            if has_news or story.ending is not None or patience <= timedelta():
                 return stream, story
             await _first_of(desk.news, patience.total_seconds())
 
@@ -226,19 +235,20 @@ class Presenter:
         if _is_silent(story, self._clock()):
             await self._keep(story, Posted(channel="", ts=""), SILENT)
         elif story.plan is None and story.ending is not None:
-            await self._keep(story, await self._say_line(_short_line(story)), LINE)
+            whom = f"{await self._people.mention(story.tell)} " if story.tell else ""
+            await self._keep(story, await self._say_line(f"{whom}{_short_line(story)}"), LINE)
         else:
             place = await self._post(story)
             # The row stands before anything else is said: from here on there is a card.
             await self._keep(story, place, CARD, shown=stream[0].seq - 1)
-            await self._report(place, render_progress(None, story))
+            await self._report(place, render_progress(None, story), asking=is_open(story))
             await self._keep(story, place, CARD)
 
     async def _bring_up(self, card: Card, stream: list[Record], story: Story) -> None:
         shown = [record for record in stream if record.seq <= card.seq]
         before = read_story(shown) if shown else None
         place = await self._update(Posted(channel=card.channel, ts=card.ts), before, story)
-        await self._report(place, render_progress(before, story))
+        await self._report(place, render_progress(before, story), asking=is_open(story))
         await self._keep(story, place, CARD)
 
     async def _post(self, story: Story) -> Posted:
@@ -292,15 +302,18 @@ class Presenter:
         )
         return plain_card(story)
 
-    async def _report(self, place: Posted, news: list[Progress]) -> None:
-        """Say in the thread what happened: first what people must hear, the rest in one message."""
+    async def _report(self, place: Posted, news: list[Progress], *, asking: bool) -> None:
+        """Say in the thread what happened: first what people must hear, the rest in one message.
+
+        While people are asked, the rest is as urgent as the question: the card waits for it.
+        """
         for progress in news:
             if progress.mention:
                 who = await self._people.mention(progress.mention)
                 await self._say_in_thread(place, f"{who} {progress.text}", Urgency.GATE)
         rest = "\n".join(progress.text for progress in news if not progress.mention)
         if rest:
-            await self._say_in_thread(place, rest, Urgency.PROGRESS)
+            await self._say_in_thread(place, rest, Urgency.GATE if asking else Urgency.PROGRESS)
 
     async def _say_in_thread(self, place: Posted, text: str, urgency: Urgency) -> None:
         try:
@@ -385,10 +398,14 @@ def _is_silent(story: Story, now: datetime) -> bool:
     """Return whether Slack says nothing of a remediation that it has not shown yet."""
     if story.ended_at is None:
         return False
-    return now - story.ended_at > OLD_NEWS or (story.plan is None and story.ending_reason in QUIET_REASONS)
+    quiet = story.ending_reason in QUIET_REASONS or bool(story.said_before)
+    return now - story.ended_at > OLD_NEWS or (story.plan is None and quiet)
 
 
 def _short_line(story: Story) -> str:
+    if story.ending_reason == ATTEMPTS_USED_UP:  # whoever is called needs the whole pattern
+        about = f"{code(story.runbook, 60)} on {code(story.target, 80)}, {code(story.remediation, 20)}"
+        return f"{PEOPLE_NEEDED} *Somebody has to look.* {line(story.ending_sentence, 900)} ({about})"
     words = line(f"{headline(story)}", 160)
     why = line(story.ending_sentence, 200)
     known = why and why.split(": ", 1)[-1] not in words

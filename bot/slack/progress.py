@@ -17,6 +17,13 @@ from runbooks.model.decision import Answer
 from runbooks.model.verdict import Verdict
 from runbooks.policy.story import ActionStory, CheckStory, GateStory, Story
 
+_ANSWERED = {
+    Answer.APPROVED: "approved",
+    Answer.DENIED: "denied",
+    Answer.HAPPENED: "says that it happened",
+    Answer.AGAIN: "says to do it again",
+    Answer.STOP: "says to stop here",
+}
 _ENDED = {
     "ok": "✓ {name}: {sentence}",
     "failed": "✗ {name} failed: {sentence}",
@@ -41,32 +48,39 @@ class Progress(Value):
 def render_progress(before: Story | None, after: Story) -> list[Progress]:
     """Return what to say of the way from `before` to `after`; None: from the very beginning."""
     return [
-        *_gate(before, after),
+        *_gates(before, after),
         *_actions(before, after),
         *_verification(before, after),
         *_ending(before, after),
     ]
 
 
-def _gate(before: Story | None, after: Story) -> Iterator[Progress]:
-    gate = after.gate
-    if gate is None:
-        return
-    known = before.gate if before is not None and before.gate and before.gate.gate == gate.gate else None
+def _gates(before: Story | None, after: Story) -> Iterator[Progress]:
+    known = {gate.gate: gate for gate in before.gates} if before else {}
+    for gate in after.gates:
+        yield from _gate(known.get(gate.gate), gate, after)
+
+
+def _gate(known: GateStory | None, gate: GateStory, after: Story) -> Iterator[Progress]:
     if known is None and not gate.outcome:
         yield Progress(text=_question(after, gate), mention=gate.approvers)
     heard = len(known.decisions) if known else 0
     for decision in gate.decisions[heard:]:
         if decision.accepted:
-            verb = "approved" if decision.answer is Answer.APPROVED else "denied"
             reason = f": {line(decision.reason, 300)}" if decision.reason.strip() else ""
-            yield Progress(text=f"{person(decision.key, decision.name)} {verb}{reason}")
+            who = person(decision.key, decision.name)
+            yield Progress(text=f"{who} {_ANSWERED[decision.answer]}{reason}")
     closed_now = gate.outcome and not (known and known.outcome)
     if closed_now and gate.outcome == "withdrawn":
         yield Progress(text=f"The question is withdrawn. {line(gate.sentence, 300)}")
 
 
 def _question(story: Story, gate: GateStory) -> str:
+    if gate.doubt is not None:
+        return (
+            f"Nobody can know whether this happened on {code(target(story))}: {line(gate.doubt.name, 150)}. "
+            f"Look, and say so above, by {moment(gate.expires_at)}."
+        )
     return (
         f"An answer is needed for {code(target(story))}, above, by {moment(gate.expires_at)}. "
         "If nobody answers, nothing is done."

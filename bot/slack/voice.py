@@ -27,8 +27,13 @@ class SlackVoice:
         self._presenter = presenter
 
     async def tell(self, click: Click, text: str) -> None:
-        """Tell the person, and nobody else, the plain `text`.  Never raises."""
-        await self.whisper(click.place.get(CHANNEL, ""), user_of(click.person), say(line(text, 1000)))
+        """Tell the person, and nobody else, the plain `text`.  Never raises.
+
+        Who answered at a terminal waits there for the record, and reads it.
+        """
+        if CHANNEL not in click.place:
+            return
+        await self.whisper(click.place[CHANNEL], user_of(click.person), say(line(text, 1000)))
 
     async def closed(self, click: Click, text: str) -> None:
         """Tell them that the question is closed, and take away the buttons that they clicked."""

@@ -19,17 +19,20 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from runbooks.model.action import Outcome, Receipt
     from runbooks.model.alert import AlertStatus, Arrival
-    from runbooks.model.decision import SignedDecision
+    from runbooks.model.decision import Doubt, SignedDecision
     from runbooks.model.plan import Outline, OutlinedAction, Part
-    from runbooks.model.remediation import CallIn, Closing, Ending, Examination, Turn
+    from runbooks.model.remediation import BRAKES, CallIn, Closing, Ending, Examination, Turn
     from runbooks.policy.endings import (
         action_key,
+        ending_after_undo,
         ending_of_checks,
         ending_of_receipt,
         ending_of_verification,
         may_ask_again,
+        receipt_of_verdict,
+        still_unknown,
     )
-    from runbooks.policy.gate import Gate, GateState
+    from runbooks.policy.gate import Gate, GateState, Question
     from runbooks.ports.case import (
         CASE_TIMEOUT,
         ActionOrder,
@@ -76,6 +79,8 @@ class Remediation:
         self._taken_in = 0  # how many of the arrivals are on record
         self._remediation = ""
         self._gate: Gate | None = None
+        self._approvals: tuple[SignedDecision, ...] = ()  # of the plan
+        self._verdicts = 0  # how often people were asked what became of an action
         self._deciding = asyncio.Lock()
         self._closing = False
         self._closed: Closing | None = None  # the ending that is on record already
@@ -109,6 +114,12 @@ class Remediation:
         """Take in one more alert for the same runbook and target."""
         self._arrivals.append(arrival)
         self._resolved = arrival.status is AlertStatus.RESOLVED
+
+    @workflow.signal
+    def arrive_all(self, arrivals: tuple[Arrival, ...]) -> None:
+        """Take several alerts in: in a storm, one signal for each would cost more than all else."""
+        for arrival in arrivals:
+            self.arrive(arrival)
 
     @workflow.update
     async def decide(self, signed: SignedDecision) -> Judgement:
@@ -145,9 +156,10 @@ class Remediation:
             if (closing := await self._look_again(found, "after the gate")) is not None:
                 return closing
 
-        receipt = await self._act(found, plan)
-        if receipt is not None:
-            return await self._recover(found, plan, receipt)
+        for number, action in enumerate(plan.actions):
+            receipt = await self._carry_out(found, plan, action, Part.DO)
+            if receipt.outcome is not Outcome.OK:
+                return await self._recover(found, plan, number, receipt)
         return await self._verify(found, plan)
 
     def _continue_with(self, later: Sequence[Arrival], turn: Turn) -> None:
@@ -203,7 +215,7 @@ class Remediation:
         look = SecondLook(remediation=self._remediation, fencing=found.fencing)
         again = await _ask(CasePort.examine_again, look)
         if again.withheld is not None:
-            ending = Ending.STOPPED if again.withheld.reason == "frozen" else Ending.WITHHELD
+            ending = Ending.STOPPED if again.withheld.reason in BRAKES else Ending.WITHHELD
             return self._close_as(ending, again.withheld.reason, again.withheld.sentence)
         return ending_of_checks(self._remediation, again.checks, when)
 
@@ -212,30 +224,34 @@ class Remediation:
     async def _ask_people(self, found: Examination, plan: Outline) -> Closing | None:
         terms = plan.gate
         assert terms is not None, "people are asked where the plan has a gate"
+        question = Question(terms=terms, plan_digest=plan.digest, requested_by=found.requested_by)
+        gate = await self._open("gate-1", question)
+        await self._settle(gate, found)
+        await self._close_gate(gate)
+        self._approvals = gate.consents
+        return self._ending_of_gate(gate)
+
+    async def _open(self, name: str, question: Question, doubt: Doubt | None = None) -> Gate:
         opens_at = workflow.now()
-        gate = Gate(
-            f"{self._remediation}/gate-1",
-            terms=terms,
-            plan_digest=plan.digest,
-            requested_by=found.requested_by,
-            expires_at=opens_at + terms.within,
-        )
+        gate = Gate(f"{self._remediation}/{name}", question, expires_at=opens_at + question.terms.within)
         request = GateRequest(
             remediation=self._remediation,
             gate=gate.id,
-            plan_digest=plan.digest,
-            terms=terms,
+            plan_digest=question.plan_digest,
+            terms=question.terms,
             opens_at=opens_at,
             expires_at=gate.expires_at,
+            doubt=doubt,
         )
         self._gate = gate
         await _ask(CasePort.open_gate, request)
-        await self._settle(gate, found)
+        return gate
+
+    async def _close_gate(self, gate: Gate) -> None:
         settlement = GateSettlement(
             remediation=self._remediation, gate=gate.id, outcome=str(gate.state), sentence=gate.sentence
         )
         await _ask(CasePort.close_gate, settlement)
-        return self._ending_of_gate(gate)
 
     async def _settle(self, gate: Gate, found: Examination) -> None:
         """Wait until people decided, nobody did in time, or a resolved alert proved to be true."""
@@ -268,6 +284,26 @@ class Remediation:
             case _:
                 return self._close_as(Ending.EXPIRED, "expired", gate.sentence)
 
+    async def _ask_what_happened(self, found: Examination, plan: Outline, doubt: Doubt) -> Gate:
+        """Ask people what became of an action; the target stays ours meanwhile."""
+        terms = plan.verdict
+        assert terms is not None, "people are asked where somebody is named"
+        question = Question(
+            terms=terms, plan_digest=plan.digest, requested_by=found.requested_by, about=doubt.key
+        )
+        self._verdicts += 1
+        gate = await self._open(f"verdict-{self._verdicts}", question, doubt)
+        try:
+            await workflow.wait_condition(
+                lambda: gate.state is not GateState.OPEN,
+                timeout=max(gate.expires_at - workflow.now(), timedelta()),
+            )
+        except TimeoutError:
+            async with self._deciding:
+                gate.expire()
+        await self._close_gate(gate)
+        return gate
+
     def _open_gate(self) -> Gate:
         if self._gate is None:
             raise ApplicationError("nothing has been asked yet", type="DecisionRefused", non_retryable=True)
@@ -275,41 +311,48 @@ class Remediation:
 
     # --- acting -------------------------------------------------------------------------------
 
-    async def _act(self, found: Examination, plan: Outline) -> Receipt | None:
-        """Carry out the plan's actions in order.  Return the first receipt that is not ok."""
-        for action in plan.actions:
-            receipt = await self._carry_out(found, plan, action, Part.DO)
-            if receipt.outcome is not Outcome.OK:
-                return receipt
-        return None
-
     async def _carry_out(
         self, found: Examination, plan: Outline, action: OutlinedAction, part: Part
     ) -> Receipt:
-        """Make attempts at one action under one key until its outcome is known, or may not be asked again.
-
-        Temporal tries an action once.  The loop stands here, so that each repetition is probed,
-        recorded and counted, and can be stopped by a freeze.
-        """
-        key = action_key(found.remediation, part, action.id, plan.digest)
+        """Carry out one action.  Where nobody can know whether it happened, people say."""
         order = ActionOrder(
             remediation=found.remediation,
             plan_digest=plan.digest,
             part=part,
             step=action.id,
-            key=key,
+            key=action_key(found.remediation, part, action.id, plan.digest),
             attempt=1,
             fencing=found.fencing,
-            decisions=self._gate.approvals if self._gate else (),
+            decisions=self._approvals,
         )
+        receipt = await self._make_attempts(order, action)
+        while receipt.outcome is Outcome.UNKNOWN and part is not Part.OTHERWISE and plan.verdict is not None:
+            gate = await self._ask_what_happened(found, plan, _doubt_about(order, action, receipt))
+            if gate.state is not GateState.AGAIN:
+                return receipt_of_verdict(receipt, gate.state, gate.sentence)
+            order = _order_again(order, gate.consents)
+            receipt = still_unknown(receipt, await self._make_attempts(order, action))
+        return receipt
+
+    async def _make_attempts(self, order: ActionOrder, action: OutlinedAction) -> Receipt:
+        """Make attempts at one action under one key until its outcome is known, or may not be asked again.
+
+        Temporal tries an action once.  The loop stands here, so that each repetition is probed,
+        recorded and counted, and can be stopped by a freeze.
+        """
         patience_ends = workflow.now() + LEDGER_PATIENCE
+        before: Receipt | None = None
         while True:
             receipt = await self._attempt(order, action)
-            if receipt.reason == "ledger_unavailable" and workflow.now() < patience_ends:
-                await workflow.sleep(ATTEMPT_PAUSE)
-                continue
+            if receipt.reason == "ledger_unavailable":
+                # Without the ledger the guard cannot know of the attempts before.
+                if workflow.now() < patience_ends:
+                    await workflow.sleep(ATTEMPT_PAUSE)
+                    continue
+                return receipt if before is None else still_unknown(before, receipt)
             if not may_ask_again(action, receipt, order.attempt):
                 return receipt
+            before = receipt
             order = order.model_copy(update={"attempt": order.attempt + 1})
             await workflow.sleep(ATTEMPT_PAUSE)
 
@@ -320,7 +363,8 @@ class Remediation:
                 order,
                 result_type=Receipt,
                 activity_id=f"{order.key}/{order.attempt}",
-                start_to_close_timeout=action.timeout + 2 * HEARTBEAT_TIMEOUT,
+                # A later attempt may have to wait until the time of the one before it is over.
+                start_to_close_timeout=2 * action.timeout + 2 * HEARTBEAT_TIMEOUT,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=_ONCE,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -338,13 +382,7 @@ class Remediation:
         closing = await self._look_until_it_holds(plan)
         if closing.ending is Ending.MITIGATED:
             return closing
-        if await self._undo(found, plan, plan.actions):
-            closing = closing.model_copy(
-                update={
-                    "ending": Ending.ROLLED_BACK,
-                    "sentence": f"{closing.sentence} What was done is undone.",
-                }
-            )
+        closing = await self._undo(found, plan, plan.actions, closing)
         await self._otherwise(found, plan)
         return closing
 
@@ -367,28 +405,30 @@ class Remediation:
                 return ending_of_verification(self._remediation, measured.results)
             await workflow.sleep(pause)
 
-    async def _recover(self, found: Examination, plan: Outline, receipt: Receipt) -> Closing:
+    async def _recover(self, found: Examination, plan: Outline, number: int, receipt: Receipt) -> Closing:
         """An action was not ok: undo what was done before it where that is safe, and tell people."""
-        done = _before(plan, receipt, found)
-        failed = plan.actions[len(done)]
-        closing = ending_of_receipt(self._remediation, receipt, failed.name)
-        if receipt.outcome in {Outcome.FAILED, Outcome.NOT_SENT} and await self._undo(found, plan, done):
-            closing = closing.model_copy(
-                update={"sentence": f"{closing.sentence} What was done before it is undone."}
-            )
+        closing = ending_of_receipt(self._remediation, receipt, plan.actions[number].name)
+        if receipt.outcome in {Outcome.FAILED, Outcome.NOT_SENT}:
+            closing = await self._undo(found, plan, plan.actions[:number], closing)
         await self._otherwise(found, plan)
         return closing
 
-    async def _undo(self, found: Examination, plan: Outline, done: Sequence[OutlinedAction]) -> bool:
-        """Take back what can be taken back, last first.  True: all of it is taken back."""
-        complete = bool(done)
+    async def _undo(
+        self, found: Examination, plan: Outline, done: Sequence[OutlinedAction], closing: Closing
+    ) -> Closing:
+        """Take back what can be taken back, last first, and return what the ending is then.
+
+        To undo is an action like any other.  Where nobody knows what came of it, nothing more is done.
+        """
+        taken_back: list[tuple[str, Receipt | None]] = []
         for action in reversed(done):
-            if action.undo is None:
-                complete = False
-                continue
-            receipt = await self._carry_out(found, plan, action.undo, Part.UNDO)
-            complete = complete and receipt.outcome is Outcome.OK
-        return complete
+            receipt = None
+            if action.undo is not None:
+                receipt = await self._carry_out(found, plan, action.undo, Part.UNDO)
+            taken_back.append((action.undo.name if action.undo else action.name, receipt))
+            if receipt is not None and receipt.outcome is Outcome.UNKNOWN:
+                break
+        return ending_after_undo(closing, taken_back)
 
     async def _otherwise(self, found: Examination, plan: Outline) -> None:
         """Carry out what is to happen when it did not work.  One that fails does not stop the next."""
@@ -406,7 +446,20 @@ async def _ask(method: Callable[[Any, A], Awaitable[R]], argument: A) -> R:
     )
 
 
-def _before(plan: Outline, receipt: Receipt, found: Examination) -> Sequence[OutlinedAction]:
-    """Return the actions that come before the one that `receipt` belongs to."""
-    keys = [action_key(found.remediation, Part.DO, action.id, plan.digest) for action in plan.actions]
-    return plan.actions[: keys.index(receipt.key)]
+def _doubt_about(order: ActionOrder, action: OutlinedAction, receipt: Receipt) -> Doubt:
+    return Doubt(
+        key=order.key,
+        part=order.part.value,
+        step=order.step,
+        name=action.name,
+        uses=action.uses,
+        attempt=receipt.attempt,
+        evidence=receipt.sentence,
+    )
+
+
+def _order_again(order: ActionOrder, verdicts: tuple[SignedDecision, ...]) -> ActionOrder:
+    """Return the order to do it once more, under a key of its own: it is meant to happen again."""
+    iteration = order.iteration + 1
+    key = action_key(order.remediation, order.part, order.step, order.plan_digest, iteration)
+    return order.model_copy(update={"iteration": iteration, "key": key, "attempt": 1, "verdicts": verdicts})

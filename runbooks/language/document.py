@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 from runbooks.language.expressions import is_template, parse_template
 from runbooks.language.findings import Findings, RunbookErrors, shown, suggestion
+from runbooks.language.limits import parse_at_once, parse_attempts
 from runbooks.language.matching import parse_matcher
 from runbooks.language.reading import Section, text_of
 from runbooks.language.rules import judge
 from runbooks.language.scope import Scope, inspect_expressions
-from runbooks.language.source import ListNode, Node, ScalarNode, read_yaml
+from runbooks.language.source import ListNode, Node, ScalarNode, plain_value, read_yaml
 from runbooks.language.steps import StepReader
 from runbooks.language.words import DOCUMENT, GATE, LIMITS, TRIGGER
 from runbooks.model.action import Declaration
 from runbooks.model.runbook import Autonomy, GateRule, Limits, Matcher, Runbook, Trigger
 
 __all__ = ["RunbookErrors", "parse_runbook"]
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _LONGEST_NAME = 63  # characters; the name is a metric label and part of a workflow's id
@@ -121,7 +125,24 @@ class _Document:
         node = self._section.node("limits")
         if node is None:
             return Limits()
-        return Limits(cooldown=Section(node, LIMITS, self._findings).duration("cooldown") or timedelta())
+        section = Section(node, LIMITS, self._findings)
+        return Limits(
+            cooldown=section.duration("cooldown") or timedelta(),
+            attempts=self._limit(section, "attempts", parse_attempts),
+            at_once=self._limit(section, "at_once", parse_at_once),
+        )
+
+    def _limit(self, section: Section, word: str, parse: Callable[[str], T]) -> T | None:
+        node = section.node(word)
+        if node is None:
+            return None
+        # A bare number is no limit, and quotes around it would not make it one.
+        number = isinstance(node, ScalarNode) and isinstance(node.value, int | float)
+        text = str(plain_value(node)) if number else section.text(word)
+        if text is not None:
+            with self._findings.at(section.place_of(word)):
+                return parse(text)
+        return None
 
     def _trigger(self, node: Node) -> Trigger:
         section = Section(node, TRIGGER, self._findings)

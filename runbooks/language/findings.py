@@ -23,7 +23,7 @@ _LONGEST_MISSPELT = 30  # characters of a word for which the nearest known one i
 
 
 class RunbookErrors(ParamedicError):  # noqa: N818 - it is several
-    """A runbook's file has problems.
+    """A file has problems: a runbook, or another that is read in the same way.
 
     Attributes:
         errors: all of them, in file order; the text of this error has one line for each.
@@ -37,10 +37,17 @@ class RunbookErrors(ParamedicError):  # noqa: N818 - it is several
 
 
 class Findings:
-    """Collects the problems of one file."""
+    """Collects the problems of one file.
 
-    def __init__(self, file: str) -> None:
+    Args:
+        what: what the file is, for errors.
+        first: what it begins with, for errors.
+    """
+
+    def __init__(self, file: str, what: str = "a runbook", first: str = "`runbook:` and a name") -> None:
         self._file = file
+        self.what = what
+        self.first = first
         self._errors: list[RunbookError] = []
 
     def add(self, problem: str, remedy: str, place: Place) -> None:

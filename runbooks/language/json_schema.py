@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbooks.language.durations import DURATION_PATTERN
+from runbooks.language.limits import AT_ONCE_PATTERN, ATTEMPTS_PATTERN
 from runbooks.language.words import (
     ACTION,
     CHECK,
@@ -38,6 +39,8 @@ _TYPES: dict[str, Schema] = {
     "within": _DURATION,
     "every": _DURATION,
     "cooldown": _DURATION,
+    "attempts": {"type": "string", "pattern": f"^(?:{ATTEMPTS_PATTERN})$"},
+    "at_once": {"type": "string", "pattern": f"^(?:{AT_ONCE_PATTERN})$"},
     "need": {"const": 1},
     "approvers": {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 1},
     "matchers": {"type": "array", "items": _TEXT, "minItems": 1},

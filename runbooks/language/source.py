@@ -1,8 +1,9 @@
 """From YAML text to nodes that know where they stand.
 
-Only the part of YAML 1.2 that a runbook needs: mappings, lists and scalars.  Anchors, aliases,
-tags, merge keys, duplicate keys and several documents are refused, because each of them can make
-a file say something else than what a reviewer reads (or grow without end when it is loaded).
+Only the part of YAML 1.2 that a runbook needs, or another file that people review: mappings, lists
+and scalars.  Anchors, aliases, tags, merge keys, duplicate keys and several documents are refused,
+because each of them can make a file say something else than what a reviewer reads (or grow without
+end when it is loaded).
 
 A plain scalar is a number, `true`, `false` or `null` only where it looks like one in JSON.
 Everything else is text, also what YAML 1.1 read as something else: `NO`, `0123`, `12:30:45`.
@@ -93,33 +94,40 @@ def plain_value(node: Node) -> Any:
     return node.value
 
 
-def read_yaml(text: str, findings: Findings) -> Node:
+def read_yaml(text: str, findings: Findings, *, times: int = 1) -> Node:
     """Return the one document in `text`.
+
+    Args:
+        times: how many times the size of a runbook it may have.
 
     Raises:
         RunbookErrors: it is not YAML, or uses what is refused here.
     """
-    _refuse_oversize(text, findings)
+    _refuse_oversize(text, findings, times)
     findings.settle()
-    node = _Composer(text, findings).document()
+    node = _Composer(text, findings, times * MOST_NODES).document()
     findings.settle()
     return node
 
 
-def _refuse_oversize(text: str, findings: Findings) -> None:
-    remedy = "A runbook is short; split it or look for what was pasted into it"
-    if (size := len(text.encode(errors="replace"))) > MOST_BYTES:
-        findings.add(f"the file has {size} bytes; at most {MOST_BYTES} are read", remedy, START)
+def _refuse_oversize(text: str, findings: Findings, times: int) -> None:
+    remedy, most = _too_long(findings), times * MOST_BYTES
+    if (size := len(text.encode(errors="replace"))) > most:
+        findings.add(f"the file has {size} bytes; at most {most} are read", remedy, START)
         return
-    lines = text.splitlines()
-    if len(lines) > MOST_LINES:
-        findings.add(f"the file has {len(lines)} lines; at most {MOST_LINES} are read", remedy, START)
+    lines, most = text.splitlines(), times * MOST_LINES
+    if len(lines) > most:
+        findings.add(f"the file has {len(lines)} lines; at most {most} are read", remedy, START)
     for number, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
             problem = f"the line has {len(line)} characters; at most {LONGEST_LINE} are read"
             findings.add(problem, remedy, Place(line=number, column=LONGEST_LINE + 1))
         elif deep := _TOO_DEEP.search(line):
             findings.add(_NESTED, "Write it flatter", Place(line=number, column=deep.end()))
+
+
+def _too_long(findings: Findings) -> str:
+    return f"{findings.what.capitalize()} is short; split it or look for what was pasted into it"
 
 
 class _Abandon(Exception):  # noqa: N818 - not an error: the finding is recorded, the rest cannot be read
@@ -129,8 +137,9 @@ class _Abandon(Exception):  # noqa: N818 - not an error: the finding is recorded
 class _Composer:
     """Builds nodes from ruamel's events, so that refusal needs no more than what was read so far."""
 
-    def __init__(self, text: str, findings: Findings) -> None:
+    def __init__(self, text: str, findings: Findings, most_nodes: int) -> None:
         self._findings = findings
+        self._most_nodes = most_nodes
         self._events = self._watched(text)
         self._depth = 0
         self._nodes = 0
@@ -145,9 +154,9 @@ class _Composer:
     def _document(self) -> Node:
         event = self._after(StreamStartEvent)
         if isinstance(event, StreamEndEvent):
-            self._abandon("the file is empty", "Begin with `runbook:` and a name", event)
+            self._abandon("the file is empty", f"Begin with {self._findings.first}", event)
         if event.version or event.tags:
-            problem = "a YAML directive is not allowed in a runbook"
+            problem = f"a YAML directive is not allowed in {self._findings.what}"
             self._findings.add(problem, "Delete the line that begins with %", START)
         node = self._node(next(self._events))
         event = self._after(DocumentEndEvent)
@@ -176,10 +185,10 @@ class _Composer:
 
     def _admit(self, event: Any) -> None:
         self._nodes += 1
-        if self._nodes > MOST_NODES:
+        if self._nodes > self._most_nodes:
             self._abandon(
-                f"the file has more than {MOST_NODES} values",
-                "A runbook is short; split it or look for what was pasted into it",
+                f"the file has more than {self._most_nodes} values",
+                _too_long(self._findings),
                 event,
             )
         if not isinstance(event, AliasEvent) and event.anchor is not None:
@@ -228,7 +237,9 @@ class _Composer:
         return str(event.value)
 
     def _refuse(self, thing: str, remedy: str, event: Any) -> None:
-        self._findings.add(f"{thing} is not allowed in a runbook", remedy, _place(event.start_mark))
+        self._findings.add(
+            f"{thing} is not allowed in {self._findings.what}", remedy, _place(event.start_mark)
+        )
 
     def _abandon(self, problem: str, remedy: str, event: Any) -> None:
         self._findings.add(problem, remedy, _place(event.start_mark))

@@ -42,7 +42,7 @@ _ACTING = CHANGING | {Effect.TELL}
 _AFTERWARDS = _ACTING - {Effect.DESTRUCTIVE}  # it has just not worked: not the moment to break more
 
 
-_LATER = frozenset({"attempts", "at_once", "batch", "for_each", "parallel", "pause", "retry", "stop_after"})
+_LATER = frozenset({"batch", "for_each", "parallel", "pause", "retry", "stop_after"})
 
 DOCUMENT = WordList(
     "a runbook",
@@ -75,7 +75,11 @@ TRIGGER = WordList(
 
 LIMITS = WordList(
     "`limits`",
-    {"cooldown": "After an ending, for this long nothing more for the same target."},
+    {
+        "cooldown": "After an ending, for this long nothing more for the same target.",
+        "attempts": "How often it may be tried for one target, `3 per 6h`; then people are called.",
+        "at_once": "How many remediations may be in progress together: `2 per LABEL`, or `10% of targets`.",
+    },
     later=_LATER,
 )
 

@@ -43,7 +43,7 @@ class Alert(Value):
     @property
     def fingerprint(self) -> str:
         """Our own identity of the label set, 16 hex digits: senders may omit or forge theirs."""
-        return hashlib.sha256(canonical(dict(self.labels))).hexdigest()[:16]
+        return fingerprint_of(canonical(dict(self.labels)))
 
     @property
     def delivery(self) -> str:
@@ -55,6 +55,11 @@ class Alert(Value):
             "ends_at": self.ends_at.isoformat() if self.ends_at else "",
         }
         return hashlib.sha256(canonical(said)).hexdigest()[:32]
+
+
+def fingerprint_of(labels: bytes) -> str:
+    """Return the fingerprint of a label set, given in its canonical form."""
+    return hashlib.sha256(labels).hexdigest()[:16]
 
 
 class Arrival(Value):

@@ -19,6 +19,32 @@ class Answer(StrEnum):
 
     APPROVED = "approved"
     DENIED = "denied"
+    HAPPENED = "happened"  # of an action whose outcome is not known: it was done, go on
+    AGAIN = "again"  # of such an action: do it once more
+    STOP = "stop"  # of such an action: do nothing more
+
+
+VERDICTS = frozenset({Answer.HAPPENED, Answer.AGAIN, Answer.STOP})
+"""The answers to the question what became of an action; the others are answers to a plan."""
+
+
+class Doubt(Value):
+    """An action of which nobody knows whether it happened, as people are asked about it.
+
+    Attributes:
+        key: the action's key: what a person's verdict is bound to.
+        part, step: where it stands in the plan.
+        attempt: the last attempt that was made.
+        evidence: what is known, the probe's answer included; for people.
+    """
+
+    key: str
+    part: str
+    step: str
+    name: str
+    uses: str
+    attempt: int
+    evidence: str
 
 
 class Principal(Value):
@@ -41,6 +67,7 @@ class Decision(Value):
     Attributes:
         id: of the click or call, unique: a second delivery of it is the same decision.
         gate: the gate's id, `R-7F3K2Q/gate-1`.
+        about: for a verdict, the key of the action that it is about; empty where a plan is answered.
         reason: the person's own words; required where the answer is no.
         via: `slack`, `cli`.
         expires_at: after this it no longer allows anything.
@@ -52,6 +79,7 @@ class Decision(Value):
     plan_digest: str
     answer: Answer
     principal: Principal
+    about: str = ""
     reason: str = ""
     via: str
     decided_at: datetime

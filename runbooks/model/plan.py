@@ -43,6 +43,10 @@ class PlannedAction(Value):
     attempts: int
 
 
+VERDICT_WITHIN = timedelta(minutes=15)
+"""How long people have to say what became of an action, where the plan has no gate that says so."""
+
+
 class Part(StrEnum):
     """The part of a plan in which an action stands."""
 
@@ -81,6 +85,18 @@ class Plan(Value):
         """SHA-256 of the canonical form, hex."""
         return digest(self)
 
+    @property
+    def verdict(self) -> GateTerms | None:
+        """Who may say what became of an action whose outcome is not known; None: nobody is named.
+
+        Those who may approve the plan; where nobody needs to, those whom `otherwise` calls.
+        """
+        if self.gate is not None:
+            return self.gate
+        called = [each.arguments.get("to") for each in self.otherwise if each.effect is Effect.TELL]
+        groups = tuple(dict.fromkeys(group for group in called if isinstance(group, str)))
+        return GateTerms(approvers=groups, need=1, within=VERDICT_WITHIN) if groups else None
+
     def action(self, part: Part, step: str) -> PlannedAction | None:
         """Return the action of that part and step id, or None if the plan holds none."""
         undos = [each.undo for each in self.actions if each.undo is not None]
@@ -92,6 +108,7 @@ class Plan(Value):
         return Outline(
             digest=self.digest,
             gate=self.gate,
+            verdict=self.verdict,
             actions=tuple(_outlined(each) for each in self.actions),
             otherwise=tuple(_outlined(each) for each in self.otherwise),
             verify_within=max((each.within for each in self.verify), default=timedelta()),
@@ -119,12 +136,14 @@ class Outline(Value):
 
     Attributes:
         digest: of the plan.
+        verdict: who may say what became of an action whose outcome is not known; None: nobody is named.
         verify_within: how long verification may take to hold.
         verify_every: how long to wait between two looks.
     """
 
     digest: str
     gate: GateTerms | None
+    verdict: GateTerms | None = None
     actions: tuple[OutlinedAction, ...]
     otherwise: tuple[OutlinedAction, ...] = ()
     verify_within: timedelta

@@ -19,26 +19,29 @@ SYSTEM = "system"
 class RecordKind(StrEnum):
     """What a record is about.  After each: what its `data` holds."""
 
-    #: delivery, entry, alert {status, labels, annotations, starts_at, ends_at}, runbook, target, sender; system
+    #: delivery, entry, alert {status, labels, annotations, starts_at, ends_at}, runbook, target, sender,
+    #: raw (SHA-256 of the body that it came in, hex, or empty); system
     ALERT_RECEIVED = "alert.received"
     #: entry, delivery, status, alert; an alert that this remediation took in
     ALERT_JOINED = "alert.joined"
     #: entry, delivery, reason, sentence, remediation; an alert that no remediation took in; system
     ALERT_EXPLAINED = "alert.explained"
     #: runbook, runbook_digest, target, summary, workflow_id, first_run, entries, alert, requested_by, fencing,
-    #: reason, sentence; outcome admitted or withheld
+    #: reason, sentence; where attempts are used up: earlier [{remediation, at, ending}], tell, said_before;
+    #: outcome admitted or withheld
     ADMISSION = "admission"
     #: round (before, again, verify), id, name, uses, arguments, expect, sentence, result, took_ms; outcome = verdict
     CHECK = "check"
     #: digest, plan, observe
     PLAN = "plan"
-    #: gate, approvers, need, opens_at, expires_at, plan_digest
+    #: gate, approvers, need, opens_at, expires_at, plan_digest; doubt {key, part, step, name, uses, attempt,
+    #: evidence} where the question is what became of an action
     GATE_ASKED = "gate.asked"
     #: id, gate, answer, principal, via; a click, durable before it is acknowledged
     DECISION_RECEIVED = "decision.received"
     #: decision {...}, key_id, signature, objection; outcome accepted or refused
     DECISION = "decision"
-    #: gate, sentence; outcome approved, denied, expired, withdrawn
+    #: gate, sentence; outcome approved, denied, expired, withdrawn; happened, again, stopped where about an action
     GATE_CLOSED = "gate.closed"
     #: key, step, name, uses, effect, kind, arguments, attempt, plan_digest, decisions
     ACTION_INTENT = "action.intent"
@@ -56,8 +59,12 @@ class RecordKind(StrEnum):
     THAW = "thaw"
     #: target, remediation, reason; a person gave a target back whose state nobody knew; system
     LEASE_RELEASED = "lease.released"
+    #: remediation, records [seq], digests [hex], reason; values were taken back for good; system
+    REDACTION = "redaction"
     #: runbooks {name: digest}, refused [{file, line, column, problem}]; system
     CATALOG = "catalog"
+    #: words, rules [id], why, policy; what the policy said to a person; outcome allowed or refused; system
+    RULING = "policy.ruled"
     #: what (started, stopped), parts, version, pid; a process started, or stopped in order; system
     PROCESS = "process"
 

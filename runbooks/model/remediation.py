@@ -29,6 +29,9 @@ class Ending(StrEnum):
 ACTED = frozenset({Ending.MITIGATED, Ending.UNVERIFIED, Ending.ROLLED_BACK})
 """The endings after which something was certainly done to the world."""
 
+BRAKES = frozenset({"frozen", "maintenance", "windows_unreadable"})
+"""The reasons of which each means that a brake stops everybody in its scope, at whatever point they are."""
+
 _PLAIN_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 

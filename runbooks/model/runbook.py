@@ -49,14 +49,41 @@ class Trigger(Value):
     matchers: tuple[Matcher, ...] = ()
 
 
+class AttemptLimit(Value):
+    """How often it may be tried for one target: `3 per 6h`.  An admitted remediation is an attempt."""
+
+    most: int
+    per: timedelta
+
+
+class RadiusLimit(Value):
+    """How many remediations may be in progress at the same time, whatever their runbooks.
+
+    Attributes:
+        most: how many; where `label` is empty, how many in a hundred of all known targets.
+        label: those whose alert has the same value of this label are counted together: `2 per cluster`.
+    """
+
+    most: int
+    label: str = ""
+
+    def allowed(self, targets: int) -> int:
+        """Return how many that are, where so many targets are known: rounded down, but never none."""
+        return self.most if self.label else max(1, targets * self.most // 100)
+
+
 class Limits(Value):
     """The brakes of one runbook.
 
     Attributes:
         cooldown: after an ending, for this long nothing more for the same target.
+        attempts: when they are used up, people are called instead.
+        at_once: how much of the world may be under repair at the same time.
     """
 
     cooldown: timedelta = timedelta()
+    attempts: AttemptLimit | None = None
+    at_once: RadiusLimit | None = None
 
 
 class Step(Value):

@@ -19,9 +19,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from runbooks.errors import ParamedicError
+from runbooks.model.action import Effect
 from runbooks.model.alert import Alert, AlertStatus
 from runbooks.model.base import Value
-from runbooks.model.decision import Answer
+from runbooks.model.decision import Answer, Doubt
 from runbooks.model.plan import Plan
 from runbooks.model.record import Record, RecordKind
 from runbooks.model.remediation import Ending
@@ -80,7 +81,9 @@ class GateStory(Value):
     """The question that was put to people, and what came of it.
 
     Attributes:
-        outcome: empty while it is open; then approved, denied, expired or withdrawn.
+        doubt: the action, where the question is what became of it; None where the plan is to be approved.
+        outcome: empty while it is open; then approved, denied, expired or withdrawn; about an action
+            happened, again, stopped, expired or withdrawn.
         sentence: how it closed, for people.
     """
 
@@ -90,7 +93,8 @@ class GateStory(Value):
     plan_digest: str
     opens_at: datetime
     expires_at: datetime
-    outcome: Literal["", "approved", "denied", "expired", "withdrawn"] = ""
+    doubt: Doubt | None = None
+    outcome: Literal["", "approved", "denied", "happened", "again", "stopped", "expired", "withdrawn"] = ""
     sentence: str = ""
     closed_at: datetime | None = None
     decisions: tuple[DecisionStory, ...] = ()
@@ -130,7 +134,10 @@ class Story(Value):
         admitted: whether it was let in at all.
         withheld_reason: why it may not go on, as a stable word; empty where it may.
         observe: it only says what it would do.
-        gate: the gate that was asked last.
+        gate: the gate at which the plan was to be approved.
+        verdicts: the gates at which people were asked what became of an action.
+        tell: groups that should hear that it was withheld, because what was tried does not help.
+        said_before: the remediation that has told them so already; empty where none has.
         entries: the inbox entries that it was opened for.
         joined: how many further notifications it took in of alerts that fire.
         resolved_at: when an alert reported as resolved joined; None again if one fired after that.
@@ -149,11 +156,14 @@ class Story(Value):
     opened_at: datetime
     withheld_reason: str = ""
     withheld_sentence: str = ""
+    tell: tuple[str, ...] = ()
+    said_before: str = ""
     checks: tuple[CheckStory, ...] = ()
     plan: Plan | None = None
     plan_digest: str = ""
     observe: bool = False
     gate: GateStory | None = None
+    verdicts: tuple[GateStory, ...] = ()
     actions: tuple[ActionStory, ...] = ()
     entries: tuple[str, ...] = ()
     joined: int = 0
@@ -165,10 +175,34 @@ class Story(Value):
     last_seq: int
 
     @property
+    def gates(self) -> tuple[GateStory, ...]:
+        """All questions that were put to people, in their order."""
+        return (*((self.gate,) if self.gate else ()), *self.verdicts)
+
+    @property
+    def open_gate(self) -> GateStory | None:
+        """The question that waits for people, or None."""
+        if self.ending is not None:
+            return None
+        return next((gate for gate in self.gates if not gate.outcome), None)
+
+    @property
+    def unresolved(self) -> tuple[ActionStory, ...]:
+        """The actions that may have changed the target, and nobody knows whether they did.
+
+        Where a step was done again, only the last time counts: people said what became of the first.
+        """
+        newest = {(action.uses, action.step): action for action in self.actions}
+        acting = (action for action in newest.values() if action.effect != Effect.TELL)
+        return tuple(action for action in acting if action.state in {"running", "unknown"})
+
+    @property
     def phase(self) -> Phase:
         """What is going on, from the records' point of view."""
         if self.ending is not None:
             return "ended"
+        if self.open_gate is not None:
+            return "asking"
         if any(action.state == "running" for action in self.actions):
             return "acting"
         if self._has_acted:
@@ -242,6 +276,8 @@ _ADMISSION_FACTS = (
     "workflow_id",
     "requested_by",
     "entries",
+    "tell",
+    "said_before",
 )
 
 
@@ -286,15 +322,27 @@ def _plan(story: Story, record: Record) -> Story:
 
 
 def _gate_asked(story: Story, record: Record) -> Story:
-    asked = _chosen(record, "gate", "approvers", "need", "plan_digest", "opens_at", "expires_at")
-    return _with(story, gate=asked)
+    names = ("gate", "approvers", "need", "plan_digest", "opens_at", "expires_at", "doubt")
+    return _with_gate(story, GateStory.model_validate(_chosen(record, *names), extra="ignore"))
+
+
+def _with_gate(story: Story, gate: GateStory) -> Story:
+    """Return the story with `gate` in the place of the one with its id, or at the end."""
+    if gate.doubt is None:
+        return _with(story, gate=gate)
+    by_id = {each.gate: each for each in story.verdicts} | {gate.gate: gate}
+    return _with(story, verdicts=tuple(by_id.values()))
+
+
+def _gate_named(story: Story, name: str) -> GateStory | None:
+    return next((gate for gate in story.gates if gate.gate == name), None)
 
 
 def _decision(story: Story, record: Record) -> Story:
-    """An answer to another gate than the open one is on record, but not part of this question."""
+    """An answer to a gate that was not asked is on record, but not part of any question."""
     decision: Mapping[str, Any] = record.data["decision"]
-    gate = story.gate
-    if gate is None or gate.gate != decision["gate"]:
+    gate = _gate_named(story, decision["gate"])
+    if gate is None:
         return story
     told = {
         **decision,
@@ -305,19 +353,20 @@ def _decision(story: Story, record: Record) -> Story:
         "objection": record.data.get("objection") or "",
     }
     answer = DecisionStory.model_validate(told, extra="ignore")
-    return _with(story, gate=_with(gate, decisions=(*gate.decisions, answer)))
+    return _with_gate(story, _with(gate, decisions=(*gate.decisions, answer)))
 
 
 def _gate_closed(story: Story, record: Record) -> Story:
-    if story.gate is None:
+    gate = _gate_named(story, record.data["gate"])
+    if gate is None:
         raise StoryError(f"record {record.seq} closes a gate that was never asked")
     closed = _with(
-        story.gate,
+        gate,
         outcome=record.outcome,
         sentence=record.data.get("sentence", ""),
         closed_at=record.at,
     )
-    return _with(story, gate=closed)
+    return _with_gate(story, closed)
 
 
 def _intent(story: Story, record: Record) -> Story:
@@ -337,6 +386,8 @@ def _outcome(story: Story, record: Record) -> Story:
         raise StoryError(f"record {record.seq} tells the outcome of an action that has no intent")
     told = {**_chosen(record, "key", "step", "name", "uses", "effect"), "begun_at": record.at}
     before = known or ActionStory.model_validate(told)
+    if before.state == "unknown" and record.outcome in {"refused", "not_sent"}:
+        return story  # that it was not done later says nothing about the time before
     ended = _with(
         before,
         state=record.outcome,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from temporalio import activity
 
 from runbooks.model.base import Value
-from runbooks.model.decision import SignedDecision
+from runbooks.model.decision import Doubt, SignedDecision
 from runbooks.model.plan import GateTerms, Part
 from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
 from runbooks.model.verdict import CheckResult
@@ -27,7 +27,11 @@ class Joining(Value):
 
 
 class GateRequest(Value):
-    """A gate to be opened: the plan that it is about is on record already."""
+    """A gate to be opened: the plan that it is about is on record already.
+
+    Attributes:
+        doubt: the action, where the question is what became of it; None where the plan is to be approved.
+    """
 
     remediation: str
     gate: str
@@ -35,10 +39,11 @@ class GateRequest(Value):
     terms: GateTerms
     opens_at: datetime
     expires_at: datetime
+    doubt: Doubt | None = None
 
 
 class GateSettlement(Value):
-    """How a gate closed.  `outcome` is approved, denied, expired or withdrawn."""
+    """How a gate closed.  `outcome` is its state's word: approved, denied, happened, expired, ..."""
 
     remediation: str
     gate: str
@@ -97,6 +102,8 @@ class ActionOrder(Value):
     Attributes:
         key: the same for every attempt, across crash and reset.
         decisions: the approvals, as the listeners signed them.
+        iteration: 2 where people said that it is to be done again, which gives it a new key; and so on.
+        verdicts: what they said so, as the listeners signed it.
     """
 
     remediation: str
@@ -107,6 +114,8 @@ class ActionOrder(Value):
     attempt: int
     fencing: int
     decisions: tuple[SignedDecision, ...] = ()
+    iteration: int = 1
+    verdicts: tuple[SignedDecision, ...] = ()
 
 
 class CasePort(ABC):

@@ -50,6 +50,8 @@ def test_nothing_in_progress_is_said(house):
         "running": [],
         "gates": [],
         "kept": [],
+        "windows": [],
+        "windows_problem": "",
     }
 
 
@@ -93,13 +95,24 @@ def test_the_brake_is_seen_in_the_status_until_it_is_lifted(house):
     """Freeze, status, thaw: the scope, the person and the reason."""
     frozen = paramedic("freeze", "--scope", "target=db-1", "--reason", "migration", **house)
     status = paramedic("status", **house).stdout
-    thawed = paramedic("thaw", "--scope", "target=db-1", **house)
+    thawed = paramedic("thaw", "--yes", "--scope", "target=db-1", **house)
 
     assert frozen.stdout == "FROZEN: the target db-1.\n"
     assert status.startswith("FROZEN: the target db-1, since ")
     assert ": migration\n" in status
     assert (thawed.exit_code, thawed.stdout) == (0, "No longer frozen: the target db-1.\n")
     assert "FROZEN" not in paramedic("status", **house).stdout
+
+
+def test_a_freeze_is_lifted_only_where_that_is_meant(house):
+    """To freeze asks for nothing; to thaw asks, and whoever says nothing has not said yes."""
+    paramedic("freeze", "--scope", "label:team=payments", "--reason", "migration", **house)
+
+    result = paramedic("thaw", "--scope", "label:team=payments", **house)
+
+    assert (result.exit_code, result.stdout.strip()) == (1, "")
+    assert "Let all with team=payments act again?" in result.stderr
+    assert "FROZEN: all with team=payments" in paramedic("status", **house).stdout
 
 
 def test_the_brake_works_without_a_ledger(tmp_path):
@@ -122,12 +135,12 @@ def test_an_unknown_scope_is_explained(house):
     result = paramedic("freeze", "--scope", "db-1", "--reason", "x", **house)
 
     assert result.exit_code == 2
-    assert "runbook=NAME or target=NAME" in result.stderr
+    assert "runbook=NAME, target=NAME or label:NAME=VALUE" in result.stderr
 
 
 def test_thawing_what_is_not_frozen_says_so(house):
     """A script can tell that nothing was lifted."""
-    result = paramedic("thaw", "--scope", "target=db-1", **house)
+    result = paramedic("thaw", "--yes", "--scope", "target=db-1", **house)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the target db-1 was not frozen" in result.stderr
@@ -185,3 +198,23 @@ def test_people_see_what_waits_for_whom(capsys, monkeypatch):
         *("R-7F3K2Q", "disk-full", "web-1", "asking", "1m", "37s"),
         "sre-oncall until 03:22 UTC",
     ]
+
+
+def test_a_window_that_is_open_is_seen_in_the_status(house, tmp_path):
+    """Whoever wonders why nothing is done sees it; a file that cannot be read is told as well."""
+    windows = tmp_path / "windows.yaml"
+    windows.write_text(
+        "windows:\n"
+        "  - {name: always, scope: 'label:team=payments', every: day, at: '00:00', for: 7d, zone: UTC, reason: The network moves.}\n"
+        "  - {name: long ago, from: '2020-01-01T00:00:00Z', until: '2020-01-02T00:00:00Z', reason: x}\n"
+    )
+
+    seen = paramedic("status", windows=windows, **house).stdout
+    windows.write_text("windows: 7\n")
+    broken = paramedic("status", windows=windows, **house).stdout
+
+    assert seen.startswith("MAINTENANCE: all with team=payments, until ")
+    assert "(always): The network moves." in " ".join(seen.split())
+    assert "long ago" not in seen
+    assert broken.startswith("NOBODY ACTS: the maintenance windows cannot be read.")
+    assert "windows.yaml:1:10: `windows` is a list" in "".join(broken.split("\n"))

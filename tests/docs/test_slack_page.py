@@ -12,24 +12,16 @@ from ruamel.yaml import YAML
 from slack_sdk.web.async_client import AsyncWebClient
 
 from activities.connections import Connections
+from bot.cli.slack import as_yaml
+from bot.http.application import SLACK
+from bot.practice.methods.scopes import NEEDED
 from bot.slack.commands import COMMAND, USAGE
+from bot.slack.manifest import FREE_METHODS, SCOPES, RequestUrlError, manifest
 from tests.docs.pages import ROOT, named_block, read, table
+from tests.slack.cases import CASES
 
 PAGE = "docs/slack.md"
 MANIFEST: dict[str, Any] = YAML(typ="safe").load(read("docs/slack-app-manifest.yaml"))
-
-SCOPES = {
-    "apps.connections.open": "connections:write",
-    "auth.test": "",
-    "chat.postEphemeral": "chat:write",
-    "chat.postMessage": "chat:write",
-    "chat.update": "chat:write",
-    "usergroups.list": "usergroups:read",
-    "usergroups.users.list": "usergroups:read",
-    "users.info": "users:read",
-    "views.open": "",
-}
-"""From Slack's reference of each method."""
 
 WRAPPERS = {
     name
@@ -52,17 +44,48 @@ def _method(wrapper: str) -> str:
     return ".".join([head, *rest])
 
 
-def test_the_table_of_this_test_has_every_method_that_is_called():
-    """A new call needs a look at its scope."""
-    assert called() == set(SCOPES)
+def test_every_method_that_is_called_is_declared_and_no_other():
+    """A new call needs a look at its scope: what it needs is in the practice workspace, as Slack's reference says."""
+    declared = {method for scope in SCOPES for method in scope.methods}
+
+    assert called() == declared | set(FREE_METHODS)
 
 
-def test_the_manifest_asks_for_no_scope_too_many_and_none_too_few():
-    """The bot's scopes are those of the methods it calls, and the one for its slash command."""
-    needed = {scope for scope in SCOPES.values() if scope and scope != "connections:write"}
+def test_the_scopes_are_the_least():
+    """A scope is there because a method needs it; the one for the slash command because there is one."""
+    for scope in SCOPES:
+        assert {NEEDED[method] for method in scope.methods} <= {scope.name}
+    assert [scope.name for scope in SCOPES if not scope.methods] == ["commands"]
 
-    assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) == needed | {"commands"}
-    assert set(MANIFEST["oauth_config"]["scopes"]) == {"bot"}
+
+def test_the_file_is_what_the_command_prints():
+    """Whoever copies the file gets what this version asks for."""
+    assert read("docs/slack-app-manifest.yaml") == as_yaml(manifest()) + "\n"
+
+
+def test_in_http_mode_slack_has_the_address_in_both_places():
+    """The slash command and the buttons go to the same path, and there is no socket."""
+    described = manifest("http", "https://paramedic.example.net/")
+    (command,) = described["features"]["slash_commands"]
+
+    assert command["url"] == f"https://paramedic.example.net{SLACK}"
+    assert described["settings"]["interactivity"]["request_url"] == command["url"]
+    assert described["settings"]["socket_mode_enabled"] is False
+
+
+@pytest.mark.parametrize(
+    ("mode", "url"),
+    [
+        ("http", ""),
+        ("http", "http://plain.example"),
+        ("http", "https://x.example/?a=1"),
+        ("socket", "https://x.example"),
+    ],
+)
+def test_an_address_that_slack_cannot_use_is_refused(mode, url):
+    """Slack posts to https only; Socket Mode has no address."""
+    with pytest.raises(RequestUrlError):
+        manifest(mode, url)
 
 
 def test_the_manifest_has_the_features_that_the_code_uses_and_no_others():
@@ -72,6 +95,7 @@ def test_the_manifest_has_the_features_that_the_code_uses_and_no_others():
     assert command["command"] == COMMAND
     assert all(re.search(rf"\b{verb}\b", command["usage_hint"]) for verb in USAGE)
     assert MANIFEST["settings"]["socket_mode_enabled"] is True
+    assert set(MANIFEST["oauth_config"]["scopes"]) == {"bot"}
     assert MANIFEST["settings"]["interactivity"]["is_enabled"] is True
     assert "event_subscriptions" not in MANIFEST["settings"]
     assert MANIFEST["features"]["app_home"]["home_tab_enabled"] is False
@@ -86,14 +110,22 @@ def test_the_manifest_keeps_slack_limits():
     assert re.fullmatch(r"#[0-9a-f]{6}", shown["background_color"])
 
 
-def test_the_page_gives_each_scope_with_its_methods():
+def test_the_page_gives_each_scope_with_its_reason_and_methods():
     """Whoever grants a scope reads what for."""
-    rows = {row[0].strip("`"): set(re.findall(r"`([\w.]+)`", row[2])) for row in table(PAGE, "scope")}
-    expected: dict[str, set[str]] = {"commands": set()}
-    for method, scope in SCOPES.items():
-        expected.setdefault(scope or "no scope", set()).add(method)
+    rows = {
+        row[0].strip("`"): (row[1], set(re.findall(r"`([\w.]+)`", row[2]))) for row in table(PAGE, "scope")
+    }
+    _, free = rows.pop("no scope")
 
-    assert rows == expected
+    assert rows == {scope.name: (scope.reason, set(scope.methods)) for scope in SCOPES}
+    assert free == set(FREE_METHODS)
+
+
+def test_the_page_tells_every_case_that_is_tried():
+    """The table of what was tried names each case, with the modes in which it can happen."""
+    rows = [(row[0], row[1]) for row in table(PAGE, "case")]
+
+    assert rows == [(each.name, ", ".join(each.modes)) for each in CASES]
 
 
 def test_the_example_of_groups_is_a_connections_file():

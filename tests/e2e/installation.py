@@ -34,10 +34,12 @@ from starlette.routing import Route
 
 from activities.ledger import records
 from activities.ledger.store import Ledger
+from bot.http.application import SLACK
 from bot.http.server import HttpServer
 from bot.practice.hands import Hands
 from bot.practice.server import PracticeServer
 from bot.slack.card import APPROVE
+from bot.slack.manifest import Mode
 from runbooks.model.record import SYSTEM, Record, RecordKind
 from runbooks.policy.story import Story, read_story
 from tests.components import free_port
@@ -88,7 +90,7 @@ class Sink:
     async def _mend(self, request: Request) -> JSONResponse:
         self.mended[request.path_params["name"]] += 1
         self.keys.add(request.headers["idempotency-key"])
-        return JSONResponse({"mended": True})
+        return JSONResponse({"mended": True, "times": self.mended[request.path_params["name"]]})
 
 
 def runbook(
@@ -150,8 +152,18 @@ def notification(*alerts: Mapping[str, Any]) -> dict[str, Any]:
 class Installation:
     """One installation, whose bot can be killed and started."""
 
-    def __init__(self, folder: Path, practice: PracticeServer, sink: Sink) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        practice: PracticeServer,
+        sink: Sink,
+        *,
+        ledger_url: str = "",
+        slack_mode: Mode = "socket",
+    ) -> None:
         self.folder = folder
+        self.slack_mode = slack_mode
+        self.ledger_url = ledger_url or f"sqlite:///{folder / 'data' / 'ledger.db'}"
         self.practice = practice
         self.sink = sink
         self.hands = Hands(practice.page_url)
@@ -169,10 +181,20 @@ class Installation:
 
     # --- the bot ------------------------------------------------------------------------------
 
+    def _way_in(self) -> dict[str, str]:
+        """How Slack calls the bot."""
+        if self.slack_mode == "socket":
+            return {"PARAMEDIC_SLACK_APP_TOKEN": self.practice.app_token}
+        return {
+            "PARAMEDIC_SLACK_MODE": "http",
+            "PARAMEDIC_SLACK_SIGNING_SECRETS": f"{self.practice.signing_secret},one-that-is-rotated-out",
+        }
+
     @property
     def environment(self) -> dict[str, str]:
         return dict(os.environ) | {
             "PARAMEDIC_DATA": str(self.folder / "data"),
+            "PARAMEDIC_LEDGER_URL": self.ledger_url,
             "PARAMEDIC_RUNBOOKS": str(self.folder / "runbooks"),
             "PARAMEDIC_CONNECTIONS": str(self.folder / "connections.yaml"),
             "PARAMEDIC_HTTP_PORT": str(self.port),
@@ -180,7 +202,7 @@ class Installation:
             "PARAMEDIC_WEBHOOK_TOKENS": TOKEN,
             "PARAMEDIC_SLACK_BASE_URL": self.practice.base_url,
             "PARAMEDIC_SLACK_BOT_TOKEN": self.practice.bot_token,
-            "PARAMEDIC_SLACK_APP_TOKEN": self.practice.app_token,
+            **self._way_in(),
             "PARAMEDIC_LOG_FORMAT": "text",
         }
 
@@ -205,6 +227,16 @@ class Installation:
         assert self._child is not None
         self._child.kill()
         self._child.wait()
+
+    def suspend(self) -> None:
+        """Freeze the bot, as a machine does that swaps; everything that it started goes on."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the frozen bot go on as if no time had passed."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGCONT)
 
     async def stop(self) -> int:
         """Stop the bot as an operator would; return its exit code."""
@@ -251,7 +283,7 @@ class Installation:
     @property
     def ledger(self) -> Ledger:
         if self._ledger is None:
-            self._ledger = Ledger.open(f"sqlite:///{self.folder / 'data' / 'ledger.db'}", create=False)
+            self._ledger = Ledger.open(self.ledger_url, create=False)
         return self._ledger
 
     async def records(self, kind: RecordKind | None = None, stream: str | None = None) -> list[Record]:
@@ -345,8 +377,13 @@ async def installation(
     runbooks: Mapping[str, str],
     connections: Mapping[str, Any] | None = None,
     start: bool = True,
+    ledger_url: str = "",
+    slack_mode: Mode = "socket",
 ) -> AsyncIterator[Installation]:
-    """Make an installation with these runbooks; stop everything after."""
+    """Make an installation with these runbooks; stop everything after.
+
+    `ledger_url`: where its ledger is; a file in its folder, unless told otherwise.
+    """
     (folder / "runbooks").mkdir(parents=True)
     for name, text in runbooks.items():
         (folder / "runbooks" / f"{name}.yaml").write_text(text)
@@ -357,7 +394,9 @@ async def installation(
         for name, part in (connections or {}).items():
             merged[name] = {**merged.get(name, {}), **part}
         (folder / "connections.yaml").write_text(json.dumps(merged))  # JSON is YAML
-        home = Installation(folder, practice, sink)
+        home = Installation(folder, practice, sink, ledger_url=ledger_url, slack_mode=slack_mode)
+        if slack_mode == "http":
+            await practice.call_over_http(f"http://127.0.0.1:{home.port}{SLACK}")
         try:
             if start:
                 await home.start()

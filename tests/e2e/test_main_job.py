@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -18,6 +19,7 @@ from activities.ledger import records
 from activities.ledger.store import Ledger
 from bot.slack.card import APPROVE, DENY
 from bot.slack.interactions import REASON_BLOCK
+from bot.slack.manifest import Mode
 from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Ending
 from tests.components import sshd
@@ -99,9 +101,10 @@ async def test_a_hundred_equal_webhooks_are_one_remediation(tmp_path):
         assert home.sink.mended == {"web": 1}
 
 
-async def test_a_gate_survives_kill_9(tmp_path):
-    """The bot is killed while people are asked; after it is back the same card's button works."""
-    async with installation(tmp_path, runbooks={"mend": runbook("mend", gate=True)}) as home:
+@pytest.mark.parametrize("mode", get_args(Mode))
+async def test_a_gate_survives_kill_9(tmp_path, mode):
+    """The bot is killed while people are asked; after it is back the same card's button works, however Slack calls."""
+    async with installation(tmp_path, runbooks={"mend": runbook("mend", gate=True)}, slack_mode=mode) as home:
         await home.post(alert(service="web"))
         card = await home.hands.wait_for_button(APPROVE, timeout=30)
         home.kill()

@@ -145,6 +145,18 @@ async def test_acts_on_an_alert_that_comes_by_signal_only(env):
     assert [call.entries for call in house.case.calls] == [("e9",)]
 
 
+async def test_takes_in_several_alerts_of_one_signal(env):
+    """In a storm they come together, and none is left out."""
+    house = House(env.client, plan())
+
+    async with house.running(start=False) as run:
+        with env.auto_time_skipping_disabled():
+            await run.signal(Remediation.arrive_all, (arrival("e1"), arrival("e2")))
+            await run.result()
+
+    assert [call.entries for call in house.case.calls] == [("e1", "e2")]
+
+
 async def test_does_nothing_when_started_by_hand_without_an_alert(env):
     """A workflow that nobody called in to ends by itself."""
     house = House(env.client, plan())

@@ -20,6 +20,7 @@ from activities.ledger.store import Ledger
 from activities.performing import Performer
 from activities.plans import Plans
 from activities.signatures import TrustedKeys
+from activities.surroundings import Surroundings
 from bot.keys import ListenerKey
 from runbooks.model.action import ActionClass, ActionResult, Effect, Receipt
 from runbooks.model.alert import Alert, AlertStatus
@@ -71,6 +72,7 @@ class World:
         self.value: float = 1.0
         self.calls: list[Scene] = []
         self.raises: BaseException | None = None
+        self.unprepared: Exception | None = None
         self.probe = ProbeAnswer(probe=Probe.CANNOT_TELL, sentence="cannot tell")
         self.prepared: list[Mapping[str, Any]] = []
 
@@ -88,6 +90,8 @@ class World:
             return ActionResult(sentence=f"mended {parameters.word}", output={"word": parameters.word})
 
         async def prepare(parameters: Word, scene: Scene) -> dict[str, Any]:
+            if world.unprepared is not None:
+                raise world.unprepared
             return {"seen": "before"}
 
         async def probe(parameters: Word, scene: Scene, prepared: Mapping[str, Any]) -> ProbeAnswer:
@@ -119,9 +123,10 @@ class Surgery:
         self.performer = Performer(self.world.registry(), Connections())
         trusted = TrustedKeys.from_texts([], [self.key.public_text])
         self.freeze_file = folder / "FREEZE"
+        self.surroundings = Surroundings(self.freeze_file)
         self.plans = Plans(self.ledger)
-        self.case = LedgerCase(self.ledger, self.performer, trusted, self.plans, freeze_file=self.freeze_file)
-        self.guard = Guard(self.ledger, self.performer, trusted, self.plans, freeze_file=self.freeze_file)
+        self.case = LedgerCase(self.ledger, self.performer, trusted, self.plans, self.surroundings)
+        self.guard = Guard(self.ledger, self.performer, trusted, self.plans, self.surroundings)
         self.found = Examination(remediation="")
 
     async def receive(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from activities.actions import Measurement
-from activities.ledger import leases, remediations
+from activities.ledger import admission, leases
 from runbooks.model.record import RecordKind
 from tests.guard.surgery import Surgery
 
@@ -86,7 +86,7 @@ async def test_a_measurement_ahead_ends_with_its_examination(surgery, monkeypatc
         raise RuntimeError("no")
 
     monkeypatch.setattr(surgery.performer, "measure", hang)
-    monkeypatch.setattr(remediations, "admit", refuse)
+    monkeypatch.setattr(admission, "admit", refuse)
 
     with pytest.raises(RuntimeError):
         await surgery.examine()

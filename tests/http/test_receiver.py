@@ -11,6 +11,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
+from activities.ledger import blobs
 from bot.http import receiver as receiver_module
 from bot.http.application import ALERTS
 from bot.http.payload import ALERTS_LIMIT, BODY_LIMIT, TEXT_LIMIT, TRUNCATED
@@ -301,6 +302,70 @@ async def test_a_changed_catalog_reads_an_equal_body_again(way):
         again = await sender.post(notification(alert("Other", instance="web-1")))
 
     assert again.json() == {"accepted": 1, "duplicates": 0, "unmatched": 0}
+
+
+async def test_sheds_known_alerts_without_asking_the_inbox(way):
+    """In a storm the same alerts come in ever new groups: nothing is written, and each is counted."""
+    first, second, third = (alert(instance=f"web-{n}") for n in range(3))
+    async with way.sender() as sender:
+        await sender.post(notification(first, second))
+        writes = count_writes(way)
+        again = await sender.post(notification(second, first, second))
+        both = await sender.post(notification(second, third))
+
+    assert again.json() == {"accepted": 0, "duplicates": 3, "unmatched": 0}
+    assert both.json() == {"accepted": 1, "duplicates": 1, "unmatched": 0}
+    assert len(writes) == 1
+    assert way.counted("paramedic_duplicates_suppressed_total", by="delivery") == 4
+
+
+def count_writes(way):
+    """Note from now on what is handed to the ledger to be written."""
+    writes, write = [], way.ledger.write
+    way.ledger.write = lambda work, **more: (writes.append(work), write(work, **more))[1]
+    return writes
+
+
+@pytest.mark.parametrize("words", [{}, {"note": "Straße"}, {"note": "\ud800"}, {"note": "a\0b"}], ids=str)
+async def test_an_equal_body_is_news_after_something_else_was_said(way, words):
+    """Firing, resolved, firing: the third body equals the first, whatever the labels are written in."""
+    fires, resolved = (
+        notification(alert(instance="web-1", status=status, **words)) for status in ("firing", "resolved")
+    )
+    async with way.sender() as sender:
+        answers = [(await sender.post(body)).json() for body in (fires, resolved, fires, fires)]
+
+    assert [answer["accepted"] for answer in answers] == [1, 1, 1, 0]
+
+
+async def test_another_writer_of_the_inbox_is_noticed(way, tmp_path):
+    """Two receivers on one ledger: what the other was told counts as said."""
+    with WayIn(tmp_path / "other", database=way.database) as other:
+        fires, resolved = (
+            notification(alert(instance="web-1", status=status)) for status in ("firing", "resolved")
+        )
+        async with way.sender() as here, other.sender() as there:
+            answers = [
+                await here.post(fires),
+                await here.post(fires),
+                await there.post(resolved),
+                await here.post(fires),
+                await there.post(fires),
+            ]
+
+    assert [answer.json()["accepted"] for answer in answers] == [1, 0, 1, 1, 0]
+
+
+async def test_the_body_of_what_is_new_is_kept(way):
+    """Its record names the bytes that were sent."""
+    body = json.dumps(notification(alert(instance="web-1"))).encode()
+    async with way.sender() as sender:
+        await sender.post(body)
+
+    [received] = way.records(RecordKind.ALERT_RECEIVED)
+    kept = way.ledger.read_now(lambda connection: blobs.find(connection, received.data["raw"]))
+    assert kept is not None
+    assert (kept.value, kept.media) == (body, "application/json")
 
 
 async def test_one_hundred_equal_posts_at_the_same_time_are_one_entry(way):

@@ -25,18 +25,50 @@ DOCUMENT = [
     (
         "a word of a later version is refused by name",
         "limits: {cooldown: 30m}",
-        "limits: {cooldown: 30m, attempts: 3 per 6h}",
+        "limits: {cooldown: 30m, retry: 3}",
         [
-            "7:25: `attempts` is not supported yet in `limits`. Delete it: this version would not do what it says."
+            "7:25: `retry` is not supported yet in `limits`. Delete it: this version would not do what it says."
         ],
     ),
     (
-        "a blast radius is not supported yet",
+        "attempts need a span of time",
         "limits: {cooldown: 30m}",
-        "limits: {at_once: 2 per cluster}",
+        "limits: {attempts: 3}",
+        ["7:20: `3` is no number of attempts in a span of time. Write both: 3 per 6h."],
+    ),
+    (
+        "attempts in a span that is none are refused",
+        "limits: {cooldown: 30m}",
+        "limits: {attempts: 3 per hour}",
+        ["7:20: `hour` is not a duration. Write a number and its unit, largest first: 90s, 15m, 1h30m, 1d."],
+    ),
+    (
+        "attempts in no time at all are refused",
+        "limits: {cooldown: 30m}",
+        "limits: {attempts: 3 per 0s}",
+        ["7:20: `3 per 0s` limits nothing. Write a span that is longer than nothing."],
+    ),
+    (
+        "a blast radius says among which",
+        "limits: {cooldown: 30m}",
+        "limits: {at_once: 2}",
         [
-            "7:10: `at_once` is not supported yet in `limits`. Delete it: this version would not do what it says."
+            "7:19: `2` does not say how much may be under repair at once. Write a number and a label of the alert, 2 per cluster, or a share of the inventory, 10% of targets."
         ],
+    ),
+    (
+        "a share of more than all is refused",
+        "limits: {cooldown: 30m}",
+        "limits: {at_once: 200% of targets}",
+        [
+            "7:19: `200% of targets` does not say how much may be under repair at once. Write a number and a label of the alert, 2 per cluster, or a share of the inventory, 10% of targets."
+        ],
+    ),
+    (
+        "a limit that is a list is refused",
+        "limits: {cooldown: 30m}",
+        "limits: {at_once: [2]}",
+        ["7:19: `at_once` is a text. Write a text."],
     ),
     (
         "a loop over steps is not supported yet",
@@ -206,7 +238,7 @@ DOCUMENT = [
         "limits that are a list are refused",
         "{cooldown: 30m}",
         "[30m]",
-        ["7:9: `limits` is a mapping. Write words and values: cooldown."],
+        ["7:9: `limits` is a mapping. Write words and values: cooldown, attempts, at_once."],
     ),
     (
         "a target that does not exist as a label root is refused",

@@ -6,14 +6,23 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
+import pytest
+
 from activities.ledger import inbox
+from activities.ledger.admission import Admission, admit
 from activities.ledger.inbox import Delivery
-from activities.ledger.remediations import Admission, admit
 from activities.ledger.store import Ledger
 from runbooks.model.alert import Alert, AlertStatus
 from runbooks.model.record import Entry, RecordKind
 from runbooks.model.remediation import CallIn, Closing, Ending, Order
 from runbooks.model.runbook import Autonomy, Limits, Runbook
+from runbooks.policy.admission import Outside
+from tests.postgres import driver_url
+
+BOTH = pytest.mark.databases("sqlite", "postgresql")
+SQLITE = pytest.mark.databases("sqlite")
+POSTGRESQL = pytest.mark.databases("postgresql")
 
 NIGHT = datetime(2026, 3, 14, 3, 7, tzinfo=UTC)
 WINDOW = timedelta(minutes=10)
@@ -51,7 +60,7 @@ def received(ledger: Ledger, *deliveries: Delivery, at: datetime = NIGHT) -> lis
     return [each.entry for each in acceptance.entries]
 
 
-def runbook(cooldown: timedelta = timedelta()) -> Runbook:
+def runbook(**limits: Any) -> Runbook:
     return Runbook(
         name="disk-full",
         summary="Free space on a host whose disk is nearly full.",
@@ -59,7 +68,7 @@ def runbook(cooldown: timedelta = timedelta()) -> Runbook:
         autonomy=Autonomy.GATED,
         when=(),
         target="{{ labels.instance }}",
-        limits=Limits(cooldown=cooldown),
+        limits=Limits(**limits),
         actions=(),
     )
 
@@ -70,9 +79,14 @@ def call(*entries: str, run: str = "run-1", target: str = "web-1", name: str = "
 
 
 def admitted(
-    ledger: Ledger, said: CallIn, *, at: datetime = NIGHT, cooldown: timedelta = timedelta(), **more: Any
+    ledger: Ledger,
+    said: CallIn,
+    *,
+    at: datetime = NIGHT,
+    outside: Outside | None = None,
+    **limits: Any,
 ) -> Admission:
-    return ledger.write_now(lambda t: admit(t, said, runbook(cooldown), at=at, **more))
+    return ledger.write_now(lambda t: admit(t, said, runbook(**limits), at=at, outside=outside))
 
 
 def closing(remediation: str, ending: Ending = Ending.MITIGATED, **more: Any) -> Closing:
@@ -80,7 +94,13 @@ def closing(remediation: str, ending: Ending = Ending.MITIGATED, **more: Any) ->
 
 
 def tamper(url: str, *statements: str, guards: bool = False) -> None:
-    """Change the database as somebody would who owns the file: without the triggers."""
+    """Change the database as somebody would who owns it: without the triggers."""
+    if url.startswith("postgresql"):
+        with psycopg.connect(driver_url(url)) as owner:
+            owner.execute(f"set session_replication_role = {'origin' if guards else 'replica'}")
+            for statement in statements:
+                owner.execute(statement)
+        return
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         if not guards:
             names = connection.execute("select name from sqlite_master where type = 'trigger'").fetchall()

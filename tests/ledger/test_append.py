@@ -16,7 +16,9 @@ from activities.ledger.store import Ledger, Transaction
 from activities.ledger.verification import VerifiedState, verify
 from runbooks.errors import LedgerError
 from runbooks.model.record import Record, RecordKind
-from tests.ledger.material import NIGHT, entry
+from tests.ledger.material import BOTH, NIGHT, SQLITE, entry
+
+pytestmark = BOTH
 
 WILD = st.text(st.characters(codec=None), max_size=20)  # lone surrogates and NUL included
 JSON = st.recursive(
@@ -63,6 +65,7 @@ async def test_an_event_twice_in_one_call_is_one_record(ledger: Ledger) -> None:
     assert (second.seq, await ledger.read(records.size)) == (1, 2)
 
 
+@SQLITE
 async def test_the_body_is_canonical_and_names_the_record_before(ledger: Ledger, url: str) -> None:
     """What is hashed is RFC 8785, holds all columns, and chains the stream."""
     await ledger.append(entry("a", "R-1"), entry("b", "R-1", object="wéb-1"))
@@ -178,6 +181,7 @@ async def test_finds_streams_and_what_came_after(ledger: Ledger) -> None:
     assert await ledger.read(ask) == (["R-3", "R-2"], [2, 3], [0, 2, 4], None, [])
 
 
+@SQLITE
 async def test_a_body_that_was_destroyed_is_a_ledger_error(ledger: Ledger, url: str) -> None:
     """A reader says what is wrong, and what to do."""
     await ledger.append(entry("a"))

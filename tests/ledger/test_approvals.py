@@ -11,7 +11,9 @@ from activities.ledger import approvals, records, remediations
 from activities.ledger.store import Ledger
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.record import Record, RecordKind
-from tests.ledger.material import NIGHT, admitted, call, closing, delivery, entry, received
+from tests.ledger.material import BOTH, NIGHT, admitted, call, closing, delivery, entry, received
+
+pytestmark = BOTH
 
 ALICE = Principal(key="slack:T1/U1", name="Alice", groups=("sre-oncall",))
 

@@ -13,7 +13,9 @@ from activities.ledger.store import Ledger
 from runbooks.errors import RefusedError
 from runbooks.model.freeze import Freeze
 from runbooks.model.record import RecordKind
-from tests.ledger.material import NIGHT
+from tests.ledger.material import BOTH, NIGHT
+
+pytestmark = BOTH
 
 WHO = {"actor": "local:alice", "source": "cli"}
 

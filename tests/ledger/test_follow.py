@@ -11,7 +11,9 @@ import pytest
 from activities.ledger import store
 from activities.ledger.store import Ledger
 from runbooks.model.record import Record, RecordKind
-from tests.ledger.material import entry
+from tests.ledger.material import BOTH, entry
+
+pytestmark = BOTH
 
 
 async def take(stream: AsyncIterator[list[Record]], count: int) -> list[str]:

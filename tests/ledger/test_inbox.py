@@ -7,12 +7,16 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Text, select, type_coerce
 
-from activities.ledger import inbox, records, schema
+from activities.ledger import blobs, inbox, records, schema
+from activities.ledger.blobs import Blob
 from activities.ledger.inbox import Acceptance, Delivery, InboxEntry
+from activities.ledger.last_words import NOTHING
 from activities.ledger.store import Ledger
 from runbooks.model.alert import AlertStatus
 from runbooks.model.record import RecordKind
-from tests.ledger.material import NIGHT, WINDOW, alert, delivery, received
+from tests.ledger.material import BOTH, NIGHT, WINDOW, alert, delivery, received
+
+pytestmark = BOTH
 
 HOLD = timedelta(seconds=30)
 
@@ -51,6 +55,7 @@ def test_an_accepted_alert_waits_and_is_on_record(ledger: Ledger) -> None:
         "runbook": "disk-full",
         "target": "web-1",
         "sender": "alertmanager",
+        "raw": "",
     }
 
 
@@ -163,6 +168,52 @@ def test_an_alert_with_impossible_text_is_accepted(ledger: Ledger) -> None:
     assert claim(ledger) == [entry]
     assert (entry.target, entry.alert.labels["instance"]) == ("\\ud800", "\\ud800")
     assert entry.alert.annotations == {"\\ud800": "a\\x00\\ud800"}
+
+
+def test_the_raw_body_is_kept_once_where_something_is_new(ledger: Ledger) -> None:
+    """The record names it by its hash; a repetition keeps nothing."""
+    body, repetition = Blob("application/json", b"{}"), Blob("application/json", b"{ }")
+
+    def take(raw: Blob, *deliveries: Delivery) -> None:
+        ledger.write_now(lambda t: inbox.accept(t, deliveries, at=NIGHT, duplicate_window=WINDOW, raw=raw))
+
+    take(body, delivery("web-1"))
+    take(body, delivery("web-2"))
+    take(repetition, delivery("web-1"))
+
+    kept = ledger.read_now(lambda c: records.after(c, -1, 9))
+    assert {record.data["raw"] for record in kept} == {body.sha256.hex()}
+    assert ledger.read_now(lambda c: blobs.find(c, body.sha256.hex())) == body
+    assert ledger.read_now(lambda c: blobs.find(c, repetition.sha256.hex())) is None
+
+
+def test_of_a_huge_body_only_the_hash_is_kept(ledger: Ledger) -> None:
+    """Nobody can fill the disk with bodies by telling one alert in each."""
+    huge = Blob("application/json", b" " * (blobs.KEPT_LIMIT + 1))
+
+    ledger.write_now(lambda t: inbox.accept(t, [delivery()], at=NIGHT, duplicate_window=WINDOW, raw=huge))
+
+    (record,) = ledger.read_now(lambda c: records.after(c, -1, 9))
+    assert record.data["raw"] == huge.sha256.hex()
+    assert ledger.read_now(lambda c: blobs.find(c, huge.sha256.hex())) is None
+
+
+def test_each_delivery_is_told_since_when_it_is_the_last_word(ledger: Ledger) -> None:
+    """A repetition is as old as what it repeats."""
+    minute = timedelta(minutes=1)
+    accept(ledger, delivery("web-1"))
+
+    said = accept(ledger, delivery("web-1"), delivery("web-2"), after=minute).said
+
+    assert [each.since for each in said] == [NIGHT, NIGHT + minute]
+
+
+def test_the_newest_alert_is_known(ledger: Ledger) -> None:
+    """Whoever remembers the inbox notices by it that somebody else has written."""
+    assert ledger.read_now(inbox.newest) == NOTHING
+    accept(ledger, delivery("web-1"), delivery("web-2"))
+
+    assert ledger.read_now(inbox.newest) == 1
 
 
 def test_a_batch_that_fails_leaves_nothing(ledger: Ledger) -> None:

@@ -12,7 +12,9 @@ from activities.ledger import freezes, inbox, leases, records, remediations, sch
 from activities.ledger.prepared import AT_ONCE, Prepared, PreparedForEach, PreparedInsert, _compile
 from activities.ledger.store import Ledger
 from runbooks.errors import LedgerError
-from tests.ledger.material import NIGHT
+from tests.ledger.material import BOTH, NIGHT
+
+pytestmark = BOTH
 
 _freeze = schema.freeze.c
 INSERT = PreparedInsert(schema.freeze)
@@ -74,7 +76,7 @@ def test_a_list_may_be_as_long_as_it_likes(ledger: Ledger, many: int) -> None:
 
 def test_what_the_database_refuses_is_a_ledger_error(ledger: Ledger) -> None:
     """The driver's own errors reach callers as the ledger's, and the transaction has had no effect."""
-    with pytest.raises(LedgerError, match="UNIQUE constraint failed"):
+    with pytest.raises(LedgerError, match=r"UNIQUE constraint failed|violates unique constraint"):
         ledger.write_now(lambda t: INSERT.run(t.tables, [a_freeze(1), a_freeze(1)]))
 
     assert ledger.read_now(freezes.current) == []

@@ -7,16 +7,22 @@ from datetime import timedelta
 
 import pytest
 
+from activities.ledger import admission as door
 from activities.ledger import freezes, leases, records, remediations, schema
 from activities.ledger.store import Ledger
 from activities.ledger.verification import verify
 from runbooks.errors import RefusedError
 from runbooks.model.alert import AlertStatus
+from runbooks.model.freeze import Freeze
 from runbooks.model.record import SYSTEM, Record, RecordKind
 from runbooks.model.remediation import Ending
-from tests.ledger.material import NIGHT, admitted, alert, call, closing, delivery, received
+from runbooks.policy.admission import Outside
+from tests.ledger.material import BOTH, NIGHT, admitted, alert, call, closing, delivery, received
+
+pytestmark = BOTH
 
 MINUTE = timedelta(minutes=1)
+FIRE = Freeze(scope="*", actor="alice", reason="fire", at=NIGHT)
 RESOLVED = alert(instance="web-1", status=AlertStatus.RESOLVED)
 
 
@@ -77,7 +83,7 @@ def test_an_admitted_remediation_has_lease_row_and_record(ledger: Ledger) -> Non
         (f"joined/{first}", "resolved"),
         (f"joined/{second}", "firing"),
     ]
-    assert ledger.read_now(lambda c: remediations.holds_lease(c, name, 1))
+    assert ledger.read_now(lambda c: leases.holds_lease(c, name, 1))
     (row,) = ledger.read_now(remediations.open_remediations)
     assert (row.id, row.admitted, row.opened_at, row.ended_at, row.ending) == (name, True, NIGHT, None, None)
 
@@ -105,11 +111,27 @@ def test_what_has_ended_is_not_carried_out_again(ledger: Ledger) -> None:
     assert again.withheld.sentence == f"{name} ended mitigated; what has ended is not carried out again."
 
 
+def test_an_alert_that_came_between_two_calls_is_not_lost(ledger: Ledger) -> None:
+    """The first answer was lost, the remediation was withheld, and what came since needs one of its own."""
+    (first,) = received(ledger, delivery())
+    freeze_all(ledger)
+    withheld = admitted(ledger, call(first))
+    (second,) = received(ledger, delivery(alert=alert(instance="web-1", job="b")))
+    (third,) = received(ledger, delivery(alert=alert(instance="web-1", job="c", status=AlertStatus.RESOLVED)))
+
+    again = admitted(ledger, call(first, second, third))
+
+    assert (again.remediation, again.withheld.reason) == (withheld.remediation, "ended_already")
+    assert admitted(ledger, call(second, third, run="run-2")).remediation not in {"", withheld.remediation}
+    explained = ledger.read_now(lambda c: records.after(c, -1, 99, {RecordKind.ALERT_EXPLAINED}))
+    assert [each.data["entry"] for each in explained] == [third]
+
+
 def test_two_runs_have_two_ids_even_where_their_hashes_agree(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An id that is taken is not given again."""
-    monkeypatch.setattr(remediations, "_ids", lambda _: iter(["R-000000", "R-000001"]))
+    monkeypatch.setattr(door, "_ids", lambda _: iter(["R-000000", "R-000001"]))
     entries = received(ledger, delivery(), delivery("web-2"))
 
     names = [
@@ -122,9 +144,9 @@ def test_two_runs_have_two_ids_even_where_their_hashes_agree(
 
 def test_the_id_is_derived_from_the_run(ledger: Ledger) -> None:
     """The same run has the same id; it never runs out of further ones."""
-    ids = remediations._ids(call("e"))
-    again = remediations._ids(call("other"))
-    other = remediations._ids(call("e", run="run-2"))
+    ids = door._ids(call("e"))
+    again = door._ids(call("other"))
+    other = door._ids(call("e", run="run-2"))
 
     first = [next(ids) for _ in range(3)]
     assert first == [next(again) for _ in range(3)]
@@ -157,10 +179,10 @@ def test_the_freeze_file_withholds(ledger: Ledger) -> None:
     """What the caller read outside the database is judged with the rest."""
     (entry,) = received(ledger, delivery())
 
-    admission = admitted(ledger, call(entry), frozen_by_file="alice froze everything: fire")
+    admission = admitted(ledger, call(entry), outside=Outside(freezes=(FIRE,)))
 
     assert admission.withheld.reason == "frozen"
-    assert "alice froze everything: fire" in admission.withheld.sentence
+    assert "alice froze everything at 03:07 UTC: fire" in admission.withheld.sentence
 
 
 def test_a_target_that_another_runbook_holds_is_withheld(ledger: Ledger) -> None:
@@ -186,8 +208,8 @@ def test_a_lease_that_nobody_renewed_is_taken_over(ledger: Ledger) -> None:
     second = admitted(ledger, call(entries[1], name="reboot", run="run-2"), at=later)
 
     assert (second.withheld, second.fencing) == (None, 2)
-    assert not ledger.read_now(lambda c: remediations.holds_lease(c, first.remediation, 1))
-    again = ledger.write_now(lambda t: remediations.admit_again(t, first.remediation, 1, at=later))
+    assert not ledger.read_now(lambda c: leases.holds_lease(c, first.remediation, 1))
+    again = ledger.write_now(lambda t: door.admit_again(t, first.remediation, 1, at=later))
     assert again.withheld.reason == "lease_lost"
 
 
@@ -213,8 +235,8 @@ def test_a_request_without_an_alert_is_admitted_for_its_person(ledger: Ledger) -
 
     assert (admission.requested_by, dict(admission.alert.labels)) == ("local:alice", {})
     name = admission.remediation
-    assert ledger.read_now(lambda c: remediations.requested_by(c, name)) == "local:alice"
-    assert ledger.read_now(lambda c: remediations.standing(c, name)) == admission
+    assert ledger.read_now(lambda c: door.requested_by(c, name)) == "local:alice"
+    assert ledger.read_now(lambda c: door.standing(c, name)) == admission
 
 
 # --- entries ----------------------------------------------------------------------------------
@@ -312,7 +334,7 @@ def test_asked_again_it_may_go_on_and_its_lease_is_renewed(ledger: Ledger) -> No
     later = NIGHT + timedelta(minutes=50)
 
     again = ledger.write_now(
-        lambda t: remediations.admit_again(t, admission.remediation, admission.fencing, at=later)
+        lambda t: door.admit_again(t, admission.remediation, admission.fencing, at=later)
     )
 
     assert again == admission
@@ -326,11 +348,9 @@ def test_asked_again_it_is_withheld_by_a_freeze(ledger: Ledger) -> None:
     name = admitted(ledger, call(entry)).remediation
 
     def ask(**more: str) -> str:
-        return ledger.write_now(
-            lambda t: remediations.admit_again(t, name, 1, at=NIGHT, **more)
-        ).withheld.reason
+        return ledger.write_now(lambda t: door.admit_again(t, name, 1, at=NIGHT, **more)).withheld.reason
 
-    assert ask(frozen_by_file="alice froze everything: fire") == "frozen"
+    assert ask(outside=Outside(freezes=(FIRE,))) == "frozen"
     freeze_all(ledger)
     assert ask() == "frozen"
 
@@ -341,7 +361,7 @@ def test_asked_again_what_has_ended_stays_ended(ledger: Ledger) -> None:
     name = admitted(ledger, call(entry)).remediation
     close(ledger, name, ending=Ending.NOT_NEEDED)
 
-    again = ledger.write_now(lambda t: remediations.admit_again(t, name, 1, at=NIGHT))
+    again = ledger.write_now(lambda t: door.admit_again(t, name, 1, at=NIGHT))
 
     assert again.withheld.sentence == f"{name} ended not needed; what has ended is not carried out again."
 
@@ -367,7 +387,7 @@ def test_an_ending_gives_the_lease_back(ledger: Ledger) -> None:
 
     close(ledger, name)
 
-    assert not ledger.read_now(lambda c: remediations.holds_lease(c, name, 1))
+    assert not ledger.read_now(lambda c: leases.holds_lease(c, name, 1))
 
 
 def test_a_lease_that_is_kept_lasts_until_a_person_gives_it_back(ledger: Ledger) -> None:
@@ -381,8 +401,8 @@ def test_a_lease_that_is_kept_lasts_until_a_person_gives_it_back(ledger: Ledger)
     assert second.withheld.reason == "leased"
     assert "whose outcome is not known" in second.withheld.sentence
 
-    assert ledger.write_now(lambda t: remediations.release_lease(t, name))
-    assert not ledger.write_now(lambda t: remediations.release_lease(t, name))
+    assert ledger.write_now(lambda t: leases.release_lease(t, name))
+    assert not ledger.write_now(lambda t: leases.release_lease(t, name))
     assert admitted(ledger, call(entries[2], name="third", run="run-3"), at=much_later).fencing == 2
 
 
@@ -411,7 +431,7 @@ def test_a_target_that_is_at_work_is_not_given_back(ledger: Ledger) -> None:
     given = ledger.write_now(lambda t: leases.give_back(t, "web-1", actor="a", source="cli", reason="r"))
 
     assert given is None
-    assert ledger.read_now(lambda c: remediations.holds_lease(c, name, 1))
+    assert ledger.read_now(lambda c: leases.holds_lease(c, name, 1))
 
 
 def test_a_remediation_that_never_was_is_refused(ledger: Ledger) -> None:
@@ -419,9 +439,9 @@ def test_a_remediation_that_never_was_is_refused(ledger: Ledger) -> None:
     works = [
         lambda t: remediations.join(t, "R-000000", ["e"], at=NIGHT),
         lambda t: remediations.close(t, closing("R-000000"), at=NIGHT),
-        lambda t: remediations.admit_again(t, "R-000000", 1, at=NIGHT),
-        lambda t: remediations.standing(t.connection, "R-000000"),
-        lambda t: remediations.requested_by(t.connection, "R-000000"),
+        lambda t: door.admit_again(t, "R-000000", 1, at=NIGHT),
+        lambda t: door.standing(t.connection, "R-000000"),
+        lambda t: door.requested_by(t.connection, "R-000000"),
     ]
 
     for work in works:

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -19,9 +20,10 @@ from activities.ledger import migrations, schema
 from activities.ledger.installation import installation_id
 from activities.ledger.store import Ledger
 from runbooks.errors import LedgerError
-from tests.ledger.material import entry, tamper
+from tests.ledger.material import BOTH, entry, tamper
 
 
+@BOTH
 def test_migrations_lead_to_the_tables_that_the_queries_believe_in(ledger: Ledger) -> None:
     """Two descriptions of the tables, and no difference between them."""
     differences = ledger.read_now(
@@ -66,6 +68,7 @@ def test_all_tables_are_strict(ledger: Ledger, url: str) -> None:
         ("update approval_use set gate = ''", "an approval is used once"),
     ],
 )
+@BOTH
 def test_the_past_cannot_be_changed_by_accident(
     ledger: Ledger, url: str, statement: str, reason: str
 ) -> None:
@@ -73,13 +76,13 @@ def test_the_past_cannot_be_changed_by_accident(
     ledger.write_now(lambda t: t.append(entry("a")))
     tamper(
         url,
-        "insert into checkpoint values (1, 'note')",
+        "insert into checkpoint values (0, 1, 'note')",
         "insert into lease values ('web-1', '', 7, null)",
         "insert into approval_use values ('d', 'g', 'p', 'r', 'x', 't')",
         guards=True,
     )
 
-    with pytest.raises(sqlite3.IntegrityError, match=reason):
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError), match=reason):
         tamper(url, statement, guards=True)
 
 
@@ -121,6 +124,7 @@ def test_only_its_owner_may_read_the_file(ledger: Ledger, url: str) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
+@BOTH
 def test_many_may_make_it_at_the_same_time(url: str) -> None:
     """Bot and worker start together; one migrates, the others find it done."""
     opened: list[Ledger] = []
@@ -163,6 +167,7 @@ def test_reading_does_not_migrate(url: str) -> None:
         Ledger.open(url, create=False)
 
 
+@BOTH
 def test_a_newer_database_is_refused(ledger: Ledger, url: str) -> None:
     """An old version of the product does not guess at tables that it does not know."""
     tamper(url, "update alembic_version set version_num = '9999'", guards=True)
@@ -177,7 +182,13 @@ def test_a_newer_database_is_refused(ledger: Ledger, url: str) -> None:
         ("nonsense", "is not a database URL"),
         ("sqlite://", "needs a file"),
         ("sqlite:///:memory:", "needs a file"),
-        ("postgresql://ledger:secret@db/ledger", r"not 'postgresql://ledger:\*\*\*@db/ledger'"),
+        ("mysql://ledger:secret@db/ledger", r"cannot be in 'mysql://ledger:\*\*\*@db/ledger'"),
+        (
+            "postgresql+asyncpg://ledger:secret@db/ledger",
+            r"not 'postgresql\+asyncpg://ledger:\*\*\*@db/ledger'",
+        ),
+        ("postgresql+psycopg://ledger:secret@db?password=secret", r"needs a database of PostgreSQL"),
+        ("postgresql://ledger:secret@db:port/ledger", "is not a database URL"),
     ],
 )
 def test_a_url_that_names_no_file_is_refused(url: str, problem: str) -> None:

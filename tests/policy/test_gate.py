@@ -8,7 +8,7 @@ import pytest
 
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.plan import GateTerms
-from runbooks.policy.gate import Gate, GateState, objection_to_acting
+from runbooks.policy.gate import Gate, GateState, Question, objection_to_acting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = "ab" * 32
@@ -16,14 +16,16 @@ TERMS = GateTerms(approvers=("oncall", "storage"), need=2, within=timedelta(minu
 
 
 def gate(need: int = 2) -> Gate:
+    return Gate("R-1/gate-1", question(need=need), expires_at=NOW + TERMS.within)
+
+
+def question(*, need: int = 2, about: str = "") -> Question:
     terms = TERMS.model_copy(update={"need": need})
-    return Gate(
-        "R-1/gate-1",
-        terms=terms,
-        plan_digest=PLAN,
-        requested_by="slack:T/asker",
-        expires_at=NOW + TERMS.within,
-    )
+    return Question(terms=terms, plan_digest=PLAN, requested_by="slack:T/asker", about=about)
+
+
+def doubt_gate(need: int = 2) -> Gate:
+    return Gate("R-1/gate-1", question(need=need, about="key-1"), expires_at=NOW + TERMS.within)
 
 
 def decision(person: str = "alice", **changes) -> Decision:
@@ -109,8 +111,65 @@ def test_objects_to_answers_out_of_time_and_out_of_turn():
 )
 def test_objects_to_acting_without_enough_approvals(approvals, objection):
     """The guard asks the same rules again, of all approvals together."""
-    said = objection_to_acting(
-        approvals, TERMS, plan_digest=PLAN, remediation="R-1", requested_by="slack:T/asker"
-    )
+    said = objection_to_acting(approvals, question(), remediation="R-1")
 
     assert said is None if objection is None else objection in said
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "sentence"),
+    [
+        (Answer.HAPPENED, GateState.HAPPENED, "Alice says that it happened: because"),
+        (Answer.STOP, GateState.STOPPED, "Alice said to stop here: because"),
+    ],
+)
+def test_one_person_who_looked_is_enough_to_say_that_it_happened_or_to_stop(answer, state, sentence):
+    """Only doing it again needs as many people as the plan did."""
+    asked = doubt_gate()
+    asked.record(signed(answer=answer, about="key-1"))
+
+    assert (asked.state, asked.sentence) == (state, sentence)
+
+
+def test_doing_it_again_needs_as_many_people_as_the_plan():
+    """To do it again is a new approval, so the first of two leaves the question open."""
+    asked = doubt_gate()
+    asked.record(signed("alice", answer=Answer.AGAIN, about="key-1"))
+    assert asked.state is GateState.OPEN
+    asked.record(signed("bob", answer=Answer.AGAIN, about="key-1"))
+
+    assert (asked.state, asked.sentence) == (GateState.AGAIN, "to be done again, says Alice, Bob")
+
+
+@pytest.mark.parametrize("answer", [Answer.HAPPENED, Answer.AGAIN])
+def test_who_asked_for_it_cannot_judge_what_became_of_it(answer):
+    """A verdict lets the remediation go on, as an approval does; to stop is always allowed."""
+    asker = Principal(key="slack:T/asker", groups=("oncall",))
+    asked = doubt_gate()
+
+    said = asked.objection(decision(answer=answer, about="key-1", principal=asker), NOW)
+    assert said == "you cannot judge what you asked for yourself"
+    assert asked.objection(decision(answer=Answer.STOP, about="key-1", principal=asker), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes"),
+    [
+        (gate(), {"answer": Answer.AGAIN, "about": "key-1"}),
+        (gate(), {"answer": Answer.AGAIN}),
+        (gate(), {"about": "key-1"}),
+        (doubt_gate(), {}),
+        (doubt_gate(), {"about": "key-1"}),
+        (doubt_gate(), {"answer": Answer.AGAIN, "about": "key-2"}),
+    ],
+)
+def test_an_answer_counts_for_its_own_question_only(asked, changes):
+    """Neither does an approval judge an action, nor a verdict approve a plan, nor another action's key."""
+    assert asked.objection(decision(**changes), NOW) == "this is an answer to another question"
+
+
+def test_an_approval_of_the_plan_does_not_allow_doing_it_again():
+    """The guard tells the two kinds of consent apart."""
+    said = objection_to_acting([decision()], question(need=1, about="key-1"), remediation="R-1")
+
+    assert "is not an approval" in said

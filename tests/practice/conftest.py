@@ -10,6 +10,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.practice.hands import Hands
+from bot.practice.methods.scopes import EVERY_SCOPE
 from bot.practice.server import PracticeServer
 from bot.practice.workspace import Workspace
 
@@ -25,7 +26,9 @@ def without_proxy() -> Iterator[None]:
 
 @pytest.fixture
 async def server() -> AsyncIterator[PracticeServer]:
-    async with PracticeServer(Workspace(commands={"/runbook": "list"}, patience=0.5)) as running:
+    async with PracticeServer(
+        Workspace(commands={"/runbook": "list"}, patience=0.5), scopes=EVERY_SCOPE
+    ) as running:
         yield running
 
 

@@ -86,11 +86,11 @@ async def test_pages_long_lists(client: AsyncWebClient) -> None:
     """
     A list longer than the limit comes in pages, each item once.
     """
-    first = await client.users_list(limit=3)
-    rest = await client.users_list(limit=3, cursor=first["response_metadata"]["next_cursor"])
+    first = await client.users_list(limit=4)
+    rest = await client.users_list(limit=4, cursor=first["response_metadata"]["next_cursor"])
     names = [each["name"] for page in (first, rest) for each in page["members"]]
 
-    assert names == ["alice", "bob", "mallory", "paramedic"]
+    assert names == ["alice", "bob", "mallory", "guest", "stranger", "deploybot", "paramedic"]
     assert rest["response_metadata"]["next_cursor"] == ""
 
 

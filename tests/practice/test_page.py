@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, async_playwright
 from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.practice.server import PracticeServer
@@ -204,3 +205,29 @@ async def test_on_a_telephone_the_avatar_covers_nothing(page: Page, client: Asyn
     assert avatar is not None
     assert card is not None
     assert card["y"] >= avatar["y"] + avatar["height"]
+
+
+async def test_faults_are_switched_on_and_off_on_the_page(page: Page, client: AsyncWebClient) -> None:
+    """
+    Whoever looks at the page can make Slack refuse, sees that it will, and can mend it.
+    """
+    await page.get_by_role("button", name="Break Slack").click()
+    await page.get_by_role("button", name="Refuse the next 3 calls").click()
+    await page.get_by_text("waiting: 3 calls").wait_for()
+    with pytest.raises(SlackApiError, match="ratelimited"):
+        await client.auth_test()
+
+    await page.get_by_role("button", name="Break Slack").click()
+    await page.get_by_role("button", name="Mend everything").click()
+    await page.get_by_text("nothing is broken").wait_for()
+
+    assert (await client.auth_test())["ok"] is True
+
+
+async def test_one_can_act_as_people_who_may_not_answer(page: Page) -> None:
+    """
+    A guest, somebody of another workspace and a bot are there, and each says what they are.
+    """
+    for name in ("guest a guest", "stranger of another workspace", "deploybot a bot"):
+        await page.get_by_role("button", name=name).click()
+        await page.locator("#people [aria-pressed=true]", has_text=name.split()[0]).wait_for()

@@ -10,28 +10,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from activities.connections import GroupConnection
 from activities.ledger import cards
 from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
 from bot.answers import Answers
+from bot.http.application import SLACK
+from bot.http.server import HttpServer
 from bot.keys import ListenerKey
 from bot.operations import RunbookLine, RunRequested, Status
+from bot.policy.doorkeeper import Doorkeeper
+from bot.policy.policy_file import PolicyFile
 from bot.practice.hands import Hands, Sight
-from bot.practice.residents import DEFAULT_PEOPLE, Person
 from bot.practice.server import PracticeServer
 from bot.practice.workspace import Workspace
 from bot.slack.commands import Commands
 from bot.slack.connection import SlackConnection
 from bot.slack.listeners import Listeners
+from bot.slack.manifest import Mode
 from bot.slack.people import SlackPeople
 from bot.slack.presenter import Presenter
+from bot.slack.receiver import SlackReceiver
 from bot.slack.sender import Sender
+from bot.slack.signatures import Signatures
 from bot.slack.teller import SlackTeller
 from bot.slack.voice import SlackVoice
 from runbooks.errors import ParamedicError
@@ -40,10 +51,6 @@ from runbooks.model.runbook import Autonomy
 from tests.records import NOON
 from tests.waiting import Waiting
 
-GUEST = Person(id="U0GUEST", name="guest", real_name="Gus Guest", is_guest=True)
-STRANGER = Person(id="U0STRANGER", name="stranger", real_name="Sue Stranger", team_id="T0ELSEWHERE")
-
-PEOPLE = (*DEFAULT_PEOPLE, GUEST, STRANGER)
 HOLD = timedelta(milliseconds=500)
 
 
@@ -84,11 +91,24 @@ class Bot:
     """One process of the bot, as far as Slack is concerned."""
 
     def __init__(
-        self, server: PracticeServer, ledger: Ledger, house: Waiting, *, channel: str = "#incidents"
+        self,
+        server: PracticeServer,
+        ledger: Ledger,
+        house: Waiting,
+        *,
+        channel: str = "#incidents",
+        thaw_group: str | None = None,
+        mode: Mode = "socket",
     ) -> None:
+        self.server = server
+        self.mode = mode
         self.connection = SlackConnection(
-            bot_token=server.bot_token, app_token=server.app_token, base_url=server.base_url
+            bot_token=server.bot_token,
+            app_token=server.app_token if mode == "socket" else None,
+            base_url=server.base_url,
         )
+        self.outcomes: Counter[str] = Counter()
+        self.url = ""
         self.people = SlackPeople(self.connection.client, {"sre-oncall": GroupConnection()})
         self.sender = Sender(self.connection.sender_client, per_second=200)
         self.presenter = Presenter(
@@ -109,9 +129,9 @@ class Bot:
         self.listeners = Listeners(
             client=self.connection.client,
             answers=self.answers,
-            people=self.people,
+            doorkeeper=Doorkeeper(PolicyFile(None), {"slack": self.people}),
             voice=self.voice,
-            commands=Commands(self.operations),
+            commands=Commands(self.operations, self.people, thaw_group),
         )
         self.listeners.attach(self.connection.app)
 
@@ -119,20 +139,50 @@ class Bot:
     async def running(self) -> AsyncIterator[Bot]:
         """Connected, presenting and delivering."""
         await self.connection.start()
+        try:
+            async with self._listening(), self._working():
+                yield self
+        finally:
+            await self.connection.stop()
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """With the address that Slack posts to, where it does."""
+        if self.mode == "socket":
+            yield
+            return
+        receiver = SlackReceiver(
+            Signatures([SecretStr(self.server.signing_secret)]),
+            self.connection,
+            lambda outcome: self.outcomes.update([outcome]),
+        )
+        http = HttpServer(Starlette(routes=[Route(SLACK, receiver)]), host="127.0.0.1", port=0)
+        await http.start()
+        self.url = f"http://127.0.0.1:{http.port}{SLACK}"
+        await self.server.call_over_http(self.url)
+        try:
+            yield
+        finally:
+            await http.stop()
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(self.presenter.run()), asyncio.create_task(self.answers.run())]
         try:
-            yield self
+            yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.connection.stop()
 
 
 class Rig:
     """A workspace with people, one bot, and one remediation that waits for them."""
 
-    def __init__(self, server: PracticeServer, ledger: Ledger, house: Waiting, hands: Hands) -> None:
+    def __init__(
+        self, server: PracticeServer, ledger: Ledger, house: Waiting, hands: Hands, mode: Mode = "socket"
+    ) -> None:
+        self.mode = mode
         self.server = server
         self.ledger = ledger
         self.house = house
@@ -140,16 +190,16 @@ class Rig:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, folder: Path, **house: Any) -> AsyncIterator[Rig]:
+    async def open(cls, folder: Path, mode: Mode = "socket", **house: Any) -> AsyncIterator[Rig]:
         ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
         try:
-            async with PracticeServer(Workspace(people=PEOPLE)) as server, Hands(server.page_url) as hands:
-                yield cls(server, ledger, Waiting(ledger, **house), hands)
+            async with PracticeServer(Workspace()) as server, Hands(server.page_url) as hands:
+                yield cls(server, ledger, Waiting(ledger, **house), hands, mode)
         finally:
             ledger.close()
 
     def bot(self, **more: Any) -> Bot:
-        return Bot(self.server, self.ledger, self.house, **more)
+        return Bot(self.server, self.ledger, self.house, mode=self.mode, **more)
 
     async def press(self, button: Any, as_person: str = "alice") -> str:
         return await self.hands.press(button.channel, button.ts, button.action_id, as_person)

@@ -238,6 +238,23 @@ async def test_commands_are_answered_to_the_one_who_typed(rig, typed, answer):
     assert await rig.hands.messages() == []
 
 
+async def test_only_the_named_group_lifts_a_freeze(rig):
+    """
+    Everybody may freeze; to thaw one must be in the group that the settings name.
+    """
+    async with rig.bot(thaw_group="sre-oncall").running() as bot:
+        await rig.hands.command("/runbook", "freeze label:team=payments careful", "mallory")
+        await rig.overhear("Frozen: `label:team=payments`", as_person="mallory")
+        await rig.hands.command("/runbook", "thaw label:team=payments", "mallory")
+        await rig.overhear("only somebody of sre-oncall may lift a freeze", as_person="mallory")
+        assert [freeze.scope for freeze in bot.operations.frozen] == ["label:team=payments"]
+
+        await rig.hands.command("/runbook", "thaw label:team=payments", "alice")
+        await rig.overhear("Thawed: `label:team=payments`", as_person="alice")
+
+    assert bot.operations.frozen == []
+
+
 async def test_the_brake_takes_everything_and_a_reason(rig):
     """
     `/runbook freeze` alone stops everything; who did it is who Slack says it was.

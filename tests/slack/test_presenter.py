@@ -52,6 +52,22 @@ async def test_records_that_come_together_are_one_call(rig):
     assert calls(rig, "chat.update") == []
 
 
+async def test_a_card_waits_for_the_question_that_follows_its_plan(rig):
+    """In a storm a card without its question would stand in line, and hold the question up."""
+    asking = Waiting(rig.ledger, Telling("R-SECOND").admitted().check("before", "passed").planned())
+    async with rig.bot().running():
+        await asking.keep()
+        await rig.house.keep()  # another, which is shown meanwhile
+        await rig.hands.wait_for_button(APPROVE)
+        before = str(await rig.hands.messages())
+        asking.told.asked()
+        await asking.keep()
+        await rig.hands.wait_for(lambda sight: "R-SECOND" in str(sight.snapshot) or None)
+
+    assert "R-SECOND" not in before
+    assert calls(rig, "chat.update") == []
+
+
 async def test_a_card_is_never_posted_again_after_a_crash(rig):
     """The next process updates the card that its row names, and tells the thread only what is new."""
     async with rig.bot().running():
@@ -165,6 +181,24 @@ async def test_an_echo_in_the_cooldown_says_nothing(rig):
         await rig.see("R-LLLLLL")
 
     assert "R-QQQQQQ" not in str(await rig.hands.messages())
+
+
+async def test_attempts_that_are_used_up_call_people_once_with_the_pattern(rig):
+    """Whoever must look is mentioned and reads what was tried; the echo of a repeated alert is silent."""
+    pattern = "It was tried 3 times (R-1 at 01:07 UTC: mitigated; R-2 at 02:07 UTC: unverified). " + "x" * 300
+    used_up = {"reason": "attempts_used_up", "sentence": pattern}
+    async with rig.bot().running():
+        told = Telling("R-TTTTTT").admitted("withheld", **used_up, tell=["sre-oncall"], said_before="")
+        await keep(rig, told.ended("withheld", pattern, "attempts_used_up"))
+        echo = Telling("R-EEEEEE").admitted("withheld", **used_up, tell=[], said_before="R-TTTTTT")
+        await keep(rig, echo.ended("withheld", pattern, "attempts_used_up"))
+        await keep(rig, Telling("R-LLLLLL").admitted().check("before", "failed").ended("not_needed", "fine"))
+        message = await rig.see("R-TTTTTT")
+        await rig.see("R-LLLLLL")
+
+    assert "<!subteam^" in message["text"]
+    assert f"✗ *Somebody has to look.* {pattern}" in message["text"]
+    assert "R-EEEEEE" not in str(await rig.hands.messages())
 
 
 async def test_old_news_are_no_news(rig):

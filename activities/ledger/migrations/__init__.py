@@ -25,29 +25,48 @@ else:
     command, config = lazily("alembic.command"), lazily("alembic.config")
 
 
-def prepare_schema(engine: Engine, *, migrate: bool) -> None:
+_LOCK = 0x9A7A3ED1C
+"""The name of PostgreSQL's lock for those who migrate; any number that nobody else uses."""
+
+
+def prepare_schema(reader: Engine, writer: Engine, *, migrate: bool) -> None:
     """See to it that the tables are those of this version of the product.
 
-    Two processes may do so at once: the transaction holds the write lock while it looks and migrates.
+    To look takes no lock.  Two processes may migrate at once: the second waits, looks, and finds it done.
 
     Raises:
         LedgerError: they are not, and `migrate` is False, or they belong to a newer version.
     """
-    with engine.connect() as connection, connection.begin():
+    with reader.begin() as connection:
         found = _revision(connection)
-        if found == REVISION:
-            return
-        if found is not None and found > REVISION:
-            raise LedgerError(
-                f"the ledger's tables are of revision {found}, this version of Paramedic knows {REVISION}: "
-                "install the newer version again"
-            )
-        if not migrate:
-            raise LedgerError(
-                f"the ledger's tables are of revision {found or 'none'}, {REVISION} is needed: "
-                "start Paramedic once, it brings them up to date"
-            )
-        command.upgrade(_configuration(connection), "head")
+    if _is_current(found):
+        return
+    if not migrate:
+        raise LedgerError(
+            f"the ledger's tables are of revision {found or 'none'}, {REVISION} is needed: "
+            "start Paramedic once, it brings them up to date"
+        )
+    with writer.begin() as connection:
+        _wait_for_others(connection)
+        if not _is_current(_revision(connection)):
+            command.upgrade(_configuration(connection), "head")
+
+
+def _is_current(found: str | None) -> bool:
+    if found is not None and found > REVISION:
+        raise LedgerError(
+            f"the ledger's tables are of revision {found}, this version of Paramedic knows {REVISION}: "
+            "install the newer version again"
+        )
+    return found == REVISION
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """Take the lock of those who migrate.  SQLite's transaction has it already: it is the write lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("set local lock_timeout = '60s'"))
+        connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def migrate_apart(url: str) -> None:
@@ -56,8 +75,9 @@ def migrate_apart(url: str) -> None:
     Raises:
         LedgerError: it cannot be; the message says why.
     """
-    argv = [sys.executable, "-m", "activities.ledger.migrations", url]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    # The URL may hold a password, and a command line is everybody's to read.
+    argv = [sys.executable, "-m", "activities.ledger.migrations"]
+    done = subprocess.run(argv, input=url, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LedgerError(done.stderr.strip().rpartition("\n")[2])
 

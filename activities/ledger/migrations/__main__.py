@@ -1,4 +1,4 @@
-"""`python -m activities.ledger.migrations URL` brings the ledger at URL up to date."""
+"""`python -m activities.ledger.migrations` brings the ledger up to date whose URL it reads from its input."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from activities.ledger.store import Ledger
 from runbooks.errors import LedgerError
 
 try:
-    Ledger.open(sys.argv[1]).close()
+    Ledger.open(sys.stdin.read().strip()).close()
 except LedgerError as error:
     sys.exit(str(error))

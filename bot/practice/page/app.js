@@ -646,7 +646,7 @@ function placeButton(place, sign, label) {
 }
 
 const groupsOf = (each) =>
-  each.deleted ? "deactivated" : each.groups.length ? `in ${each.groups.join(", ")}` : each.is_guest ? "a guest" : "in no group";
+  each.deleted ? "deactivated" : each.groups.length ? `in ${each.groups.join(", ")}` : each.is_guest ? "a guest" : each.is_stranger ? "of another workspace" : each.is_bot ? "a bot" : "in no group";
 
 function personButton(each) {
   return el(
@@ -659,6 +659,62 @@ function personButton(each) {
       el("span", {}, each.name, el("span", { class: "hint" }, groupsOf(each))),
     ),
   );
+}
+
+/* --- faults --------------------------------------------------------------------------------------- */
+
+const FAULTS = [
+  ["Refuse the next 3 calls", "429: the bot has to wait", { do: "fail", method: "*", times: 3, status: 429, retry_after: 2 }],
+  ["Fail at the next 3 calls", "503, as in a bad hour of Slack", { do: "fail", method: "*", times: 3, status: 503 }],
+  ["Delay the next 3 calls", "4 seconds each", { do: "slow", method: "*", times: 3, seconds: 4 }],
+  ["Lose the next press", "it never reaches the bot", { do: "lose" }],
+  ["Double the next press", "it must count once", { do: "deliver_twice" }],
+  ["Cut the connection", "as a lost network does", { do: "cut" }],
+  ["Recycle the connection", "as Slack does every few hours", { do: "disconnect" }],
+  ["Go away", "until “Mend everything”", { do: "away" }],
+];
+
+async function breakSlack(fault) {
+  const answer = await fetch("/practice/faults", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(fault),
+  }).then((response) => response.json(), () => ({ ok: false, error: "the workspace does not answer" }));
+  if (!answer.ok) showNotice({ text: `That did not work: ${answer.error}.` });
+}
+
+function showFaults() {
+  const dialog = byId("faults");
+  const close = () => dialog.close();
+  const choose = (fault) => () => (close(), breakSlack(fault));
+  dialog.replaceChildren(
+    el(
+      "div",
+      { class: "dialog-body" },
+      el("header", {}, el("h2", { id: "faults-dialog-title" }, "Break Slack"), el("button", { class: "quiet", type: "button", onclick: close }, "Close")),
+      el(
+        "div",
+        { class: "content" },
+        el("p", { class: "faint" }, "An answer must neither get lost nor count twice. Try to prove the opposite."),
+        el(
+          "ul",
+          { class: "faults" },
+          ...FAULTS.map(([label, hint, fault]) =>
+            el("li", {}, el("button", { class: "button", type: "button", onclick: choose(fault) }, label), el("span", { class: "hint" }, hint)),
+          ),
+        ),
+      ),
+      el("footer", {}, el("button", { class: "button primary", type: "button", onclick: choose({ do: "clear" }) }, "Mend everything")),
+    ),
+  );
+  dialog.showModal();
+}
+
+function drawFaults() {
+  const names = { "*": "calls", deliveries: "deliveries", away: "away" };
+  const waiting = Object.entries(state.faults).map(([name, count]) => (name === "away" ? "away" : `${count} ${names[name] ?? name}`));
+  const text = waiting.length ? `waiting: ${waiting.join(", ")}` : "nothing is broken";
+  if (byId("faults-waiting").textContent !== text) byId("faults-waiting").textContent = text;
 }
 
 /** Replace a list only if it would look different, so that the keyboard keeps its place. */
@@ -674,8 +730,8 @@ function fillIfChanged(list, make, ...content) {
 function drawSidebar() {
   const latest = Object.fromEntries(Object.entries(state.messages).map(([id, all]) => [id, all.at(-1)?.ts]));
   const direct = state.channels.find((each) => each.is_direct);
-  const bot = state.people.find((each) => each.is_bot);
-  const people = state.people.filter((each) => !each.is_bot);
+  const bot = state.people.find((each) => each.is_app);
+  const people = state.people.filter((each) => !each.is_app);
   const open = state.channels.filter((each) => !each.is_direct);
   fillIfChanged(byId("channels"), () => open.map((each) => placeButton(each.id, each.is_private ? "⌂" : "#", each.name)), open, latest, view.channel);
   fillIfChanged(
@@ -686,7 +742,7 @@ function drawSidebar() {
   fillIfChanged(byId("people"), () => people.map(personButton), people, state.me);
   fillIfChanged(
     byId("act-as"),
-    () => people.map((each) => el("option", { value: each.name, selected: each.id === state.me }, `${each.name} · ${each.groups.join(", ") || "no group"}`)),
+    () => people.map((each) => el("option", { value: each.name, selected: each.id === state.me }, `${each.name} · ${groupsOf(each).replace(/^in /, "")}`)),
     people, state.me,
   );
 }
@@ -698,6 +754,7 @@ function draw() {
   if (view.channel !== "home" && !channel(view.channel)) view.channel = state.channels[0]?.id ?? "home";
   const me = person(state.me);
   drawSidebar();
+  drawFaults();
   showConnection(state.connected, state.connected ? "Bot connected" : "Bot not connected");
   drawPlace(me);
   drawThread(me);
@@ -786,6 +843,7 @@ setUpComposer(byId("reply-composer"), byId("reply-draft"), reply);
 byId("menu").addEventListener("click", () => toggleMenu(!byId("frame").classList.contains("with-menu")));
 byId("frame").addEventListener("click", (event) => event.target === byId("frame") && toggleMenu(false));
 byId("act-as").addEventListener("change", (event) => actAs(event.target.value));
+byId("open-faults").addEventListener("click", () => (toggleMenu(false), showFaults()));
 byId("close-thread").addEventListener("click", () => ((view.thread = ""), draw(), byId("draft").focus()));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;

@@ -20,6 +20,7 @@ def upgrade() -> None:
     _make_inbox()
     _make_remediations()
     _make_the_rest()
+    _make_refusal()
     _guard("record", "update", "records are never changed")
     _guard("record", "delete", "records are never deleted")
     _guard("head", "delete", "the ledger has one head")
@@ -88,7 +89,8 @@ def _make_ledger() -> None:
     )
     op.create_table(
         "checkpoint",
-        sa.Column("n", number, primary_key=True, autoincrement=False),
+        sa.Column("number", number, primary_key=True, autoincrement=False),
+        sa.Column("n", number, nullable=False),
         _text("note"),
         sqlite_strict=True,
     )
@@ -133,6 +135,8 @@ def _make_remediations() -> None:
         _text("opened_at"),
         sa.Column("ended_at", sa.Text),
         _text("ending"),
+        _text("labels"),
+        _text("withheld"),
         sa.UniqueConstraint("workflow_id", "first_run"),
         sqlite_strict=True,
     )
@@ -185,9 +189,28 @@ def _make_the_rest() -> None:
 
 
 def _guard(table: str, event: str, reason: str, condition: str = "true") -> None:
-    """Refuse what would rewrite the past.  It stops accidents; checkpoints catch the owner of the file."""
+    """Refuse what would rewrite the past.  It stops accidents; checkpoints catch the owner of the database."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute(
             f"create trigger {table}_{event} before {event} on {table} when {condition} "
             f"begin select raise(abort, '{reason}'); end"
         )
+    else:
+        op.execute(
+            f"create trigger {table}_{event} before {event} on {table} for each row when ({condition}) "
+            f"execute function refuse('{reason}')"
+        )
+
+
+def _make_refusal() -> None:
+    """Make what PostgreSQL's triggers call.  SQLite's say it themselves, and it knows no truncate."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "create function refuse() returns trigger language plpgsql as "
+            "$$ begin raise restrict_violation using message = tg_argv[0]; end $$"
+        )
+        for table in ("record", "head", "checkpoint", "approval_use", "lease"):
+            op.execute(
+                f"create trigger {table}_truncate before truncate on {table} "
+                "for each statement execute function refuse('records are never deleted')"
+            )

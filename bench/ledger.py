@@ -1,0 +1,154 @@
+"""The ledger alone: how many records a second it takes, and how fast it is verified, in each database.
+
+    python -m bench.ledger
+
+Each append is acknowledged only when it is on the disk.  One caller waits for its own disk; many share
+a commit.  The numbers belong to this machine's disk, more than to its processor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+import uvloop
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from activities.ledger.store import Ledger
+from activities.ledger.verification import VerifiedState, verify
+from runbooks.model.record import Entry, RecordKind
+from tests.postgres import find_programs, postgres
+
+CALLERS = (1, 64)
+SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Appends by so many callers at once, each with one record at a time."""
+
+    callers: int
+    a_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One database."""
+
+    database: str
+    rates: tuple[Rate, ...]
+    records: int
+    verified_a_second: float
+
+
+async def measure(database: str, url: str) -> Measured:
+    """Append, then verify what was appended.
+
+    Raises:
+        RuntimeError: it does not verify.
+    """
+    ledger = Ledger.open(url)
+    try:
+        rates = tuple([await _append(ledger, callers) for callers in CALLERS])
+        begun = time.perf_counter()
+        report = await ledger.read(verify)
+        took = time.perf_counter() - begun
+    finally:
+        ledger.close()
+    if report.state is not VerifiedState.OK:
+        raise RuntimeError(f"{database}: {report.problem}")
+    return Measured(database, rates, report.size, report.size / took)
+
+
+async def _append(ledger: Ledger, callers: int) -> Rate:
+    took: list[float] = []
+    begun = time.perf_counter()
+
+    async def append_until_the_end(caller: int) -> None:
+        number = 0
+        while (now := time.perf_counter()) - begun < SECONDS:
+            await ledger.append(_entry(f"{callers}/{caller}/{number}", f"R-{caller}"))
+            took.append(time.perf_counter() - now)
+            number += 1
+
+    async with asyncio.TaskGroup() as group:
+        for caller in range(callers):
+            group.create_task(append_until_the_end(caller))
+    elapsed = time.perf_counter() - begun
+    percentiles = quantiles(took, n=100)
+    return Rate(callers, len(took) / elapsed, percentiles[49] * 1000, percentiles[98] * 1000)
+
+
+def _entry(event_id: str, stream: str) -> Entry:
+    """Return a record as large as those of actions are."""
+    return Entry(
+        event_id=event_id,
+        stream=stream,
+        kind=RecordKind.PROCESS,
+        actor="bot:worker",
+        source="bench",
+        object="web-1.example.net",
+        outcome="ok",
+        data={"what": "started", "note": "x" * 300},
+    )
+
+
+@contextmanager
+def databases() -> Iterator[dict[str, str]]:
+    """Yield the URL of an empty ledger in each database that this machine has."""
+    with tempfile.TemporaryDirectory(prefix="paramedic-bench-") as folder:
+        urls = {"SQLite": f"sqlite:///{Path(folder) / 'ledger.db'}"}
+        if find_programs() is None:
+            yield urls
+            return
+        with postgres() as server:
+            yield {**urls, "PostgreSQL": server.database()}
+
+
+async def measure_all() -> list[Measured]:
+    """Measure each database that this machine has."""
+    with databases() as urls:
+        return [await measure(name, url) for name, url in urls.items()]
+
+
+def render(found: list[Measured]) -> Table:
+    """Return the table for people."""
+    table = Table(title="The ledger: durable appends", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for callers in CALLERS:
+        who = "1 caller" if callers == 1 else f"{callers} callers"
+        table.add_column(f"{who},\na second", justify="right")
+        table.add_column("p50, p99\nms", justify="right")
+    table.add_column("verified\na second", justify="right")
+    for each in found:
+        cells = [
+            cell
+            for rate in each.rates
+            for cell in (f"{rate.a_second:,.0f}", f"{rate.p50_ms:.2f}, {rate.p99_ms:.1f}")
+        ]
+        table.add_row(each.database, *cells, f"{each.verified_a_second:,.0f}")
+    return table
+
+
+def main() -> int:
+    console = Console()
+    found = uvloop.run(measure_all())
+    console.print(render(found))
+    if len(found) == 1:
+        console.print("PostgreSQL is missing, and was not measured: apt-get install postgresql")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

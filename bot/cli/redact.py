@@ -1,0 +1,62 @@
+"""`paramedic redact`: take back what a remediation's records hold and nobody should read.
+
+The record stays, and stays provable: it holds only a commitment to the value, which tells nothing
+without the salt that is deleted here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from activities.ledger import redactions
+from activities.ledger.redactions import RedactionOrder
+from bot.cli.ledger import open_ledger
+from bot.cli.operations import SOURCE, who
+from bot.cli.terminal import AsJson, complain, new_commands, show_json, show_line
+from bot.visible import visible
+
+app = new_commands("Take back values that nobody should read.")
+
+
+@app.callback()
+def _app() -> None:
+    """Redact."""
+
+
+@app.command("redact")
+def redact(
+    remediation: Annotated[str, typer.Argument(metavar="R-…", help="The remediation, as cards show it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for those who will ask. It stays on record.")],
+    record: Annotated[
+        int | None,
+        typer.Option("--record", metavar="SEQ", help="Only this record, by its number in the ledger."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back values that nobody should read.
+
+    It takes what commands put out, checks returned and people wrote, for good. Timelines and cards then say "redacted". The ledger still verifies, and who redacted what, and why, is
+    on record. What Slack, Temporal's histories and backups hold is not reached by it.
+
+    Example: paramedic redact R-7F3K2Q --record 4711 --reason "a customer's name in the log"
+    """
+    order = RedactionOrder(remediation=remediation, record=record, reason=reason, actor=who(), source=SOURCE)
+    with open_ledger() as ledger:
+        done = ledger.write_now(lambda transaction: redactions.redact(transaction, order))
+    if done is None:
+        what = f"record {record} of {remediation}" if record is not None else remediation
+        complain(
+            f"Nothing of {what} can be redacted: it is unknown, holds no such values, or was redacted before."
+        )
+        raise typer.Exit(1)
+    if as_json:
+        show_json(done.model_dump(mode="json"))
+        return
+    count, records = len(done.data["digests"]), ", ".join(map(str, done.data["records"]))
+    values = "1 value" if count == 1 else f"{count} values"
+    show_line(
+        Text(visible(f"Redacted: {values} of {remediation} (records {records}), on record as {done.seq}."))
+    )

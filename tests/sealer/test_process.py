@@ -1,0 +1,154 @@
+"""The sealer as a process: one at a time, killed at any moment, and with an exit code of its own where it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from activities.ledger.anchors import read_anchors
+from activities.ledger.checkpoints import seals_after
+from activities.ledger.findings import VerifiedState
+from activities.ledger.store import Ledger
+from activities.ledger.verification import verify
+from bot.sealer.__main__ import REFUSED
+from bot.sealer.child import environment_of
+from bot.sealer.memory import public_key_in
+from bot.sealer.state import read_state
+from bot.settings import Settings
+from runbooks.model.record import RecordKind
+from tests.components import Sshd, require, sshd, wait_until
+from tests.ledger.material import entry, tamper
+
+pytestmark = pytest.mark.slow
+
+
+def settings_of(tmp_path: Path, **more: str) -> Settings:
+    return Settings.from_env({"PARAMEDIC_DATA": str(tmp_path / "data"), **more})
+
+
+@contextlib.asynccontextmanager
+async def sealing(settings: Settings) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Run the sealer; kill it where it still runs at the end."""
+    process = subprocess.Popen(  # noqa: ASYNC220 - it starts in a millisecond
+        [sys.executable, "-m", "bot.sealer"], env=environment_of(settings)
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+
+def end(ledger: Ledger, number: int) -> None:
+    """Let a remediation end, which is urgent."""
+    stream = f"R-{number:06d}"
+    ledger.write_now(
+        lambda t: t.append(
+            entry(f"{stream}/ending", stream, kind=RecordKind.ENDING, outcome="withheld", data={"count": 1})
+        )
+    )
+
+
+def sizes(ledger: Ledger) -> list[int]:
+    return [seal.size for seal in ledger.read_now(lambda c: seals_after(c, -1))]
+
+
+def wrapped(server: Sshd, folder: Path) -> str:
+    """Let the host append what it reads and nothing else; return what stands after `ssh`."""
+    log, config, known = folder / "appended", folder / "ssh_config", folder / "known"
+    public = server.authorized_keys.read_text().strip()
+    server.authorized_keys.write_text(f'command="cat >> {log}",restrict {public}\n')
+    known.write_text(f"[127.0.0.1]:{server.port} {server.host_key}\n")
+    config.write_text(
+        f"Host archive\n HostName 127.0.0.1\n Port {server.port}\n User {server.user}\n"
+        f" IdentityFile {server.private_key}\n UserKnownHostsFile {known}\n StrictHostKeyChecking yes\n"
+    )
+    return f"-F {config} archive"
+
+
+async def test_every_ending_is_sealed_and_published_however_often_the_sealer_is_killed(
+    tmp_path: Path,
+) -> None:
+    """Five times, each right after an ending: the chain has no gap, and a folder, a repository and a far machine have it."""
+    out, remote, far = tmp_path / "out", tmp_path / "remote.git", tmp_path / "far"
+    out.mkdir()
+    far.mkdir()
+    subprocess.run([require("git"), "init", "--quiet", "--bare", str(remote)], check=True)  # noqa: ASYNC221 - the same
+    async with sshd(far) as server:
+        settings = settings_of(
+            tmp_path,
+            PARAMEDIC_CHECKPOINT_FOLDER=str(out),
+            PARAMEDIC_CHECKPOINT_GIT=str(remote),
+            PARAMEDIC_CHECKPOINT_SSH=wrapped(server, far),
+        )
+        ledger = Ledger.open(settings.ledger)
+        for number in range(5):
+            async with sealing(settings):
+                end(ledger, number)
+                await wait_until(lambda wanted=number + 1: wanted in sizes(ledger), what="it is sealed")
+        async with sealing(settings):
+            folder = settings.sealers_folder
+
+            def all_published() -> bool:
+                state = read_state(folder)
+                return state is not None and len(state.behind) == 3 and not any(state.behind.values())
+
+            await wait_until(all_published, within=60, what="everything is published")
+    key = public_key_in(settings.sealers_folder)
+    assert key is not None
+    anchors = [*read_anchors(out, [key]), *read_anchors(far / "appended", [key])]
+    report = ledger.read_now(lambda c: verify(c, [key], anchors))
+    ledger.close()
+
+    assert (report.state, report.problem, report.sealed) == (VerifiedState.OK, "", 5)
+    assert {anchor.note.checkpoint.size for anchor in anchors} == {1, 2, 3, 4, 5}
+
+
+async def test_a_ledger_that_went_back_ends_the_sealer_with_its_own_code(tmp_path: Path) -> None:
+    """And the reason stands where the metrics read it; nothing more is signed."""
+    settings = settings_of(tmp_path)
+    ledger = Ledger.open(settings.ledger)
+    async with sealing(settings) as process:
+        end(ledger, 1)
+        end(ledger, 2)
+        await wait_until(lambda: 2 in sizes(ledger), what="it is sealed")
+        before = sizes(ledger)
+        ledger.close()
+        tamper(settings.ledger, "delete from record", "update head set n = 0, frontier = x''")
+        code = await asyncio.to_thread(process.wait, 30)
+    state = read_state(settings.sealers_folder)
+    ledger = Ledger.open(settings.ledger)
+    after = sizes(ledger)
+    ledger.close()
+
+    assert code == REFUSED
+    assert state is not None
+    assert "had 2 records when it was last sealed, and has 0 now" in state.refused
+    assert after == before
+
+
+async def test_a_second_sealer_is_refused(tmp_path: Path) -> None:
+    """Two that sign would tell two stories."""
+    settings = settings_of(tmp_path)
+    Ledger.open(settings.ledger).close()
+    async with sealing(settings):
+        await wait_until(lambda: read_state(settings.sealers_folder) is not None, what="the first one runs")
+        async with sealing(settings) as second:
+            assert await asyncio.to_thread(second.wait, 30) == 2
+
+
+def test_the_child_gets_no_secret(tmp_path: Path) -> None:
+    """Of the settings only those that a sealer needs."""
+    settings = settings_of(
+        tmp_path, PARAMEDIC_SLACK_BOT_TOKEN="xoxb-secret", PARAMEDIC_WEBHOOK_TOKENS="also-secret"
+    )
+
+    given = {name: text for name, text in environment_of(settings).items() if name.startswith("PARAMEDIC_")}
+
+    assert given == {"PARAMEDIC_DATA": str(tmp_path / "data"), "PARAMEDIC_LOG_FORMAT": "json"}
