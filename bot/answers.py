@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -266,14 +267,27 @@ class Answers:
     async def _deliver(self, click: Click) -> None:
         stream = await self._stream(click.remediation)
         story = _story(stream)
-        if _is_judged(stream, click) or story is None:
+        judgement = _judgement_of(stream, click)
+        if story is None:
             await self._done(click)
+        elif judgement is not None:
+            await self._deliver_again(click, story, judgement)
         elif (closed := _closed(story, click)) is not None:
             await self._refuse(click, story, closed, late=True)
         elif self._clock() >= _gate_of(story, click).expires_at:
             await self._refuse(click, story, "it could not be delivered before the time to answer was over")
         else:
             await self._decide(click, story)
+
+    async def _deliver_again(self, click: Click, story: Story, judgement: Record) -> None:
+        """Send the workflow what counted already: it may have died before Temporal knew what it had heard."""
+        if judgement.outcome == "accepted" and story.ending is None:
+            with suppress(WorkflowGoneError):
+                signed = SignedDecision.model_validate(
+                    {name: judgement.data[name] for name in SignedDecision.model_fields}
+                )
+                await self._workflows.decide(story.workflow_id, signed)
+        await self._done(click)
 
     async def _decide(self, click: Click, story: Story) -> None:
         gate = _gate_of(story, click)
@@ -303,7 +317,7 @@ class Answers:
         """The workflow is gone.  It may have counted this click with its last breath."""
         stream = await self._stream(click.remediation)
         story = _story(stream)
-        if _is_judged(stream, click) or story is None:
+        if _judgement_of(stream, click) is not None or story is None:
             await self._done(click)
             return
         closed = _closed(story, click) or "nobody waits for this answer any more"
@@ -377,10 +391,13 @@ def _gate_of(story: Story, click: Click) -> GateStory:
     return gate
 
 
-def _is_judged(stream: list[Record], click: Click) -> bool:
-    """Return whether this very click has been judged: a crash came before it left the inbox."""
-    judged = (record.data.get("decision") for record in stream if record.kind is RecordKind.DECISION)
-    return any(isinstance(decision, dict) and decision.get("id") == click.id for decision in judged)
+def _judgement_of(stream: list[Record], click: Click) -> Record | None:
+    """Return the record of this very click being judged; None: it was not yet."""
+    for record in stream:
+        decision = record.data.get("decision") if record.kind is RecordKind.DECISION else None
+        if isinstance(decision, dict) and decision.get("id") == click.id:
+            return record
+    return None
 
 
 def _counted(story: Story, click: Click) -> bool:

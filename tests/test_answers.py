@@ -332,10 +332,8 @@ async def test_a_restart_delivers_what_was_waiting(scene):
     assert (await scene.house.story()).gate.outcome == "approved"
 
 
-async def test_a_crash_after_the_verdict_does_not_deliver_again(scene):
-    """
-    A decision that is on record is not sent a second time only because its click was not yet done.
-    """
+async def judged_before_the_crash(scene):
+    """A click whose decision is on record, and that is still in the inbox."""
     await scene.house.keep()
     click = scene.house.click()
     await scene.answers.receive(click)
@@ -343,12 +341,33 @@ async def test_a_crash_after_the_verdict_does_not_deliver_again(scene):
     principal = await scene.people.look_up(click.person, ("sre-oncall",))
     signed = KEY.sign(answers_module._decision(click, story, story.gate, principal))
     await scene.house.record(signed)
+    return signed
+
+
+async def test_a_crash_after_the_verdict_loses_no_approval(scene):
+    """
+    The workflow may have died before Temporal knew what it had heard: the very same decision is sent again.
+    """
+    signed = await judged_before_the_crash(scene)
+
+    async with scene.running():
+        await scene.until_done()
+
+    assert scene.house.heard == [signed]
+    assert scene.voice.told.empty()
+
+
+async def test_what_was_decided_about_an_ended_remediation_is_not_sent_again(scene):
+    """
+    A workflow of the same name may wait for another question by then.
+    """
+    await judged_before_the_crash(scene)
+    await scene.house.end("mitigated")
 
     async with scene.running():
         await scene.until_done()
 
     assert scene.house.heard == []
-    assert scene.voice.told.empty()
 
 
 async def test_a_workflow_that_is_gone_means_closed(scene):

@@ -121,6 +121,7 @@ def _kept_words(kept: KeptTarget) -> str:
     return f'KEPT: {kept.target}, {since}. Look, then: paramedic release {shlex.quote(kept.target)} --reason "..."'
 
 
+@app.command()
 def release(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="As `paramedic status` names it.")],
     reason: Annotated[str, typer.Option("--reason", help="What you found there, and what you did.")],

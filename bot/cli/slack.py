@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from bot.cli.terminal import complain, new_commands
 from bot.slack.manifest import RequestUrlError, manifest
 
-app = new_commands("Set up the app in Slack.")
+app = new_commands("The manifest from which Slack creates the app.")
 
 HEADING = """\
 # The Slack app of Paramedic: api.slack.com/apps, Create New App, From a manifest.
@@ -37,7 +37,7 @@ class Format(StrEnum):
 
 @app.callback()
 def _app() -> None:
-    """Set up the app in Slack."""
+    """The manifest from which Slack creates the app."""
 
 
 @app.command("manifest")

@@ -20,7 +20,7 @@ def test_prints_the_manifest_for_either_mode():
 
 def test_an_address_that_slack_cannot_use_is_refused_with_an_example():
     """HTTP mode without an https address is refused, and the message shows one."""
-    refused = paramedic("slack", "manifest", "--mode", "http", code=2)
+    refused = paramedic("slack", "manifest", "--mode", "http")
 
     assert "https://paramedic.example.net" in refused.stderr
-    assert refused.stdout == ""
+    assert (refused.exit_code, refused.stdout) == (2, "")
