@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from activities.ledger.leases import KeptTarget
-from bot.answers import People
 from bot.operations import GateLine, OpenWindow, RunbookLine, RunRequested, Status, StatusLine
 from bot.slack.message import Message, listing, say
 from bot.slack.text import clean, code, line, moment, person
@@ -54,12 +53,6 @@ class Operations(Protocol):
         """Release the brake, and return whether it was pulled."""
 
 
-class ThawRefusedError(ParamedicError):
-    """Who asked may not lift a freeze."""
-
-    code = "thaw_refused"
-
-
 class Asker(Value):
     """Who typed a command, and where.
 
@@ -73,16 +66,10 @@ class Asker(Value):
 
 
 class Commands:
-    """Answers slash commands.
+    """Answers slash commands."""
 
-    Args:
-        thaw_group: whose members may lift a freeze; None: everybody.
-    """
-
-    def __init__(self, operations: Operations, people: People, thaw_group: str | None = None) -> None:
+    def __init__(self, operations: Operations) -> None:
         self._operations = operations
-        self._people = people
-        self._thaw_group = thaw_group
         self._verbs: Mapping[str, Callable[[list[str], Asker], Awaitable[Message]]] = {
             "list": self._list,
             "run": self._run,
@@ -149,26 +136,11 @@ class Commands:
 
     async def _thaw(self, words: list[str], asker: Asker) -> Message:
         scope, reason = _scope(words)
-        await self._refuse_to_thaw(asker)
         pulled = await self._operations.thaw(scope, reason, actor=asker.person, source=asker.source)
         others = (await self._operations.status()).frozen
         rest = f" Still frozen: {', '.join(_scope_words(each.scope) for each in others)}." if others else ""
         what = _scope_words(scope)
         return say(f"□ Thawed: {what}.{rest}" if pulled else f"There is no freeze of {what}.{rest}")
-
-    async def _refuse_to_thaw(self, asker: Asker) -> None:
-        """To freeze needs nobody's leave.  To lift a freeze does, where a group is named for it.
-
-        Raises:
-            ThawRefusedError: the asker is not in that group.
-            PersonRefusedError, AwayError: nobody can tell whether they are.
-        """
-        group = self._thaw_group
-        if group is None:
-            return
-        person = await self._people.look_up(asker.person, [group])
-        if group not in person.groups:
-            raise ThawRefusedError(f"only somebody of {group} may lift a freeze, and you are not in it")
 
     async def _help(self, _words: list[str], _asker: Asker) -> Message:
         return _usage("")

@@ -30,7 +30,6 @@ class Voices:
     """What speaks in Slack, in every process that may have something to say.
 
     Attributes:
-        thaw_group: whose members may lift a freeze; None: everybody.
         connection: not yet open; only the process that listens opens it.
         teller: what the action `slack.escalate` speaks through.
         signing_secrets: what Slack signs its requests with, where it calls over HTTP.
@@ -47,7 +46,6 @@ class Voices:
         self.everybody = PeopleEverywhere(LocalPeople(groups), self.people)
         self.sender = Sender(self.connection.sender_client)
         self.channel = settings.slack_channel
-        self.thaw_group = settings.thaw_group
         self.teller = SlackTeller(ledger, sender=self.sender, people=self.people, channel=self.channel)
 
 
@@ -76,7 +74,7 @@ class Conversation:
             answers=self._answers,
             doorkeeper=operations.doorkeeper,
             voice=voice,
-            commands=Commands(operations, voices.people, voices.thaw_group),
+            commands=Commands(operations),
         )
         listeners.attach(self._connection.app)
 

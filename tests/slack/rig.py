@@ -31,6 +31,7 @@ from bot.keys import ListenerKey
 from bot.operations import RunbookLine, RunRequested, Status
 from bot.policy.doorkeeper import Doorkeeper
 from bot.policy.policy_file import PolicyFile
+from bot.policy.questions import Question, Verb
 from bot.practice.hands import Hands, Sight
 from bot.practice.server import PracticeServer
 from bot.practice.workspace import Workspace
@@ -57,7 +58,8 @@ HOLD = timedelta(milliseconds=500)
 class FakeOperations:
     """What people asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, doorkeeper: Doorkeeper) -> None:
+        self.doorkeeper = doorkeeper
         self.asked: list[tuple[Any, ...]] = []
         self.frozen: list[Freeze] = []
         self.kept: list[KeptTarget] = []
@@ -81,6 +83,7 @@ class FakeOperations:
         return True
 
     async def thaw(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
+        await self.doorkeeper.admit(actor, Question(verb=Verb.THAW, scope=scope))
         self.asked.append(("thaw", scope, reason, actor, source))
         known = [each for each in self.frozen if each.scope == scope]
         self.frozen = [each for each in self.frozen if each.scope != scope]
@@ -116,7 +119,8 @@ class Bot:
         )
         self.teller = SlackTeller(ledger, sender=self.sender, people=self.people, channel=channel)
         self.voice = SlackVoice(self.connection.client, self.presenter)
-        self.operations = FakeOperations()
+        doorkeeper = Doorkeeper(PolicyFile(None), {"slack": self.people}, thaw_group=thaw_group)
+        self.operations = FakeOperations(doorkeeper)
         self.answers = Answers(
             ledger,
             key=ListenerKey.generate(),
@@ -129,9 +133,9 @@ class Bot:
         self.listeners = Listeners(
             client=self.connection.client,
             answers=self.answers,
-            doorkeeper=Doorkeeper(PolicyFile(None), {"slack": self.people}),
+            doorkeeper=doorkeeper,
             voice=self.voice,
-            commands=Commands(self.operations, self.people, thaw_group),
+            commands=Commands(self.operations),
         )
         self.listeners.attach(self.connection.app)
 
