@@ -24,7 +24,6 @@ from runbooks.errors import RenderError
 from runbooks.language.document import RunbookErrors, parse_runbook
 from runbooks.language.facts import Facts
 from runbooks.language.rendering import render_checks, render_plan
-from runbooks.model.decision import SignedDecision
 from runbooks.model.plan import Plan, PlannedCheck
 from runbooks.model.record import Entry, Record, RecordKind
 from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
@@ -36,6 +35,7 @@ from runbooks.ports.case import (
     CasePort,
     GateRequest,
     GateSettlement,
+    Hearing,
     Joining,
     Judgement,
     Measurements,
@@ -189,11 +189,11 @@ class LedgerCase(CasePort):
         await self._ledger.write(ask)
 
     @activity.defn(name="judge_decision")
-    async def judge_decision(self, signed: SignedDecision) -> Judgement:
-        """Verify signature, digest and single use, and record the decision with the result."""
-        genuine = self._trusted.verify(signed)
+    async def judge_decision(self, hearing: Hearing) -> Judgement:
+        """Verify signature, digest and single use, and record the decision with the result, whatever it is."""
+        genuine = self._trusted.verify(hearing.signed)
         now = datetime.now(UTC)
-        objection = await self._ledger.write(lambda t: approvals.judge(t, signed, genuine=genuine, at=now))
+        objection = await self._ledger.write(lambda t: approvals.judge(t, hearing, genuine=genuine, at=now))
         return Judgement(objection=objection)
 
     @activity.defn(name="close_gate")

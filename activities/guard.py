@@ -268,10 +268,27 @@ class Guard(Interceptor):
             await self._write_until_written(assignment, receipt)
             return Commission(receipt=receipt)
         if answer.probe is Probe.NOT_APPLIED and assignment.order.attempt <= assignment.planned.attempts:
-            await self._ledger.append(assignment.intent(commission.prepared or {}))
-            return Commission(begun_at=commission.begun_at)
+            return await self._begin_again(assignment, commission)
         reason = "running" if answer.probe is Probe.RUNNING else "needs_person"
         return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, answer.sentence, reason))
+
+    async def _begin_again(self, assignment: Assignment, commission: Commission) -> Commission:
+        """Record the intent of an attempt after one that was not applied, if nothing forbids it by now."""
+        braked = await self._braked(assignment, datetime.now(UTC))
+
+        def begin(transaction: Transaction) -> Commission:
+            try:
+                if braked is not None:
+                    raise braked
+                self._object(transaction.connection, assignment)
+            except RefusedError as error:
+                receipt = assignment.receipt(Outcome.REFUSED, str(error), error.reason)
+                transaction.append(assignment.refusal(receipt))
+                return Commission(receipt=receipt)
+            transaction.append(assignment.intent(commission.prepared or {}))
+            return Commission(begun_at=commission.begun_at)
+
+        return await self._ledger.write(begin)
 
     async def _probe(self, assignment: Assignment, commission: Commission) -> ProbeAnswer:
         each = assignment.each

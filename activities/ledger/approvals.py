@@ -23,11 +23,12 @@ from runbooks.model.plan import GateTerms
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 from runbooks.policy.endings import whole
 from runbooks.policy.gate import Question, objection_to
+from runbooks.ports.case import Hearing
 
 _COLUMNS = ("decision", "gate", "principal", "remediation", "plan_digest")
 
 
-def judge(transaction: Transaction, signed: SignedDecision, *, genuine: bool, at: datetime) -> str | None:
+def judge(transaction: Transaction, hearing: Hearing, *, genuine: bool, at: datetime) -> str | None:
     """Record an answer, and return why it does not count, or None if it does.
 
     An approval that counts is used up by that: for its gate, its remediation and its plan.  The
@@ -36,9 +37,12 @@ def judge(transaction: Transaction, signed: SignedDecision, *, genuine: bool, at
     Args:
         genuine: whether a trusted listener's signature covers exactly this decision.
     """
-    decision = signed.decision
+    signed, decision = hearing.signed, hearing.signed.decision
     if not genuine:
         return _record(transaction, signed, "no trusted listener has signed this answer", at)
+    if hearing.objection is not None:
+        known = _asked(transaction, decision) is not None
+        return _record(transaction, signed, hearing.objection, at, decision.remediation if known else SYSTEM)
     accepted = transaction.find(_event_id(decision))
     if accepted is not None:
         same = accepted.data["decision"] == _body_of(decision)

@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
         CasePort,
         GateRequest,
         GateSettlement,
+        Hearing,
         Joining,
         Judgement,
         SecondLook,
@@ -128,19 +129,16 @@ class Remediation:
         # asked again after it; the lock makes that one question instead of a race.
         async with self._deciding:
             gate = self._open_gate()
-            if (objection := gate.objection(signed.decision, workflow.now())) is not None:
-                return Judgement(objection=objection)
-            judgement = await _ask(CasePort.judge_decision, signed)
+            hearing = Hearing(signed=signed, objection=gate.objection(signed.decision, workflow.now()))
+            judgement = await _ask(CasePort.judge_decision, hearing)
             if judgement.objection is None:
                 gate.record(signed)
             return judgement
 
     @decide.validator
-    def refuse_decision(self, signed: SignedDecision) -> None:
-        """Refuse what cannot count; it then leaves no trace in the history."""
-        objection = self._open_gate().objection(signed.decision, workflow.now())
-        if objection is not None:
-            raise ApplicationError(objection, type="DecisionRefused", non_retryable=True)
+    def refuse_decision(self, signed: SignedDecision) -> None:  # noqa: ARG002 - as the update has it
+        """Refuse an answer to nothing.  Every other one is judged, because every judgement is on record."""
+        self._open_gate()
 
     async def _remediate(self, found: Examination) -> Closing:
         """Judge the examination, ask, look again, act, verify."""

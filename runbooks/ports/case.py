@@ -65,6 +65,17 @@ class Reexamination(Value):
     checks: tuple[CheckResult, ...] = ()
 
 
+class Hearing(Value):
+    """An answer as it came to the workflow.
+
+    Attributes:
+        objection: what the engine, which knows where the gate stands now, has against it; None: nothing.
+    """
+
+    signed: SignedDecision
+    objection: str | None = None
+
+
 class Judgement(Value):
     """What the ledger says of a signed decision: None, or why it does not count."""
 
@@ -143,8 +154,8 @@ class CasePort(ABC):
 
     @activity.defn(name="judge_decision")
     @abstractmethod
-    async def judge_decision(self, signed: SignedDecision) -> Judgement:
-        """Verify signature, digest and single use, and record the decision with the result."""
+    async def judge_decision(self, hearing: Hearing) -> Judgement:
+        """Verify signature, digest and single use, and record the decision with the result, whatever it is."""
 
     @activity.defn(name="close_gate")
     @abstractmethod

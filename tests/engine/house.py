@@ -29,6 +29,7 @@ from runbooks.ports.case import (
     CasePort,
     GateRequest,
     GateSettlement,
+    Hearing,
     Joining,
     Judgement,
     Measurements,
@@ -98,6 +99,7 @@ class FakeCase(CasePort):
         self.joined: list[str] = []
         self.joins: asyncio.Queue[Joining] = asyncio.Queue()
         self.judged: list[SignedDecision] = []
+        self.refused: list[Hearing] = []
         self.settled: list[GateSettlement] = []
         self.looks: list[Verification] = []
         self.closed: list[Closing] = []
@@ -129,9 +131,12 @@ class FakeCase(CasePort):
         self.asked.put_nowait(request)
 
     @activity.defn(name="judge_decision")
-    async def judge_decision(self, signed: SignedDecision) -> Judgement:
+    async def judge_decision(self, hearing: Hearing) -> Judgement:
         await self.judging.wait()
-        self.judged.append(signed)
+        if hearing.objection is not None:
+            self.refused.append(hearing)
+            return Judgement(objection=hearing.objection)
+        self.judged.append(hearing.signed)
         return Judgement(objection=self.objection)
 
     @activity.defn(name="close_gate")

@@ -266,19 +266,19 @@ async def test_a_decision_that_the_ledger_objects_to_changes_nothing(env):
     ],
 )
 async def test_refuses_an_answer_that_cannot_count(env, changes, objection):
-    """The validator refuses before the history is touched."""
+    """It is told why, and that it did not count is on record: nobody tries in secret."""
     house = House(env.client, plan(gate=True))
     house.case.requested_by = "slack:T/ASKED"
 
     async with house.running() as run:
         with env.auto_time_skipping_disabled():
             request = await house.case.asked.get()
-            with pytest.raises(WorkflowUpdateFailedError) as refusal:
-                await run.execute_update(Remediation.decide, answer(request, **changes))
+            judgement = await run.execute_update(Remediation.decide, answer(request, **changes))
         await run.result()
 
-    assert objection in str(refusal.value.cause)
+    assert objection in judgement.objection
     assert house.case.judged == []
+    assert [hearing.objection for hearing in house.case.refused] == [judgement.objection]
 
 
 async def test_takes_one_decision_of_many_at_once(env):

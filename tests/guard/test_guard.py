@@ -16,6 +16,7 @@ from runbooks.model.decision import Answer, Principal
 from runbooks.model.plan import Part
 from runbooks.model.record import SYSTEM, RecordKind
 from runbooks.model.remediation import Closing, Ending
+from runbooks.ports.case import Hearing
 
 
 async def test_writes_the_intent_before_and_the_receipt_after(surgery):
@@ -174,7 +175,7 @@ class TestApprovals:
         await surgery.examine(gated=True, requested_by=changes.pop("requested_by", ""))
         request = await surgery.ask()
         signed = surgery.key.sign(surgery.decision(request, **changes))
-        return signed, (await surgery.case.judge_decision(signed)).objection
+        return signed, (await surgery.case.judge_decision(Hearing(signed=signed))).objection
 
     async def test_acts_with_a_counted_approval(self, surgery):
         """A signed, judged approval by a member of the group allows the action."""
@@ -202,7 +203,7 @@ class TestApprovals:
         request = await surgery.ask()
         forged = surgery.forged(surgery.decision(request))
 
-        objection = (await surgery.case.judge_decision(forged)).objection
+        objection = (await surgery.case.judge_decision(Hearing(signed=forged))).objection
         receipt = await surgery.attend(surgery.order(decisions=(forged,)))
 
         assert "signed" in objection
@@ -227,8 +228,8 @@ class TestApprovals:
         signed, _ = await self.approved(surgery)
         other = surgery.key.sign(signed.decision.model_copy(update={"id": "click-2"}))
 
-        assert (await surgery.case.judge_decision(signed)).objection is None
-        assert "already" in (await surgery.case.judge_decision(other)).objection
+        assert (await surgery.case.judge_decision(Hearing(signed=signed))).objection is None
+        assert "already" in (await surgery.case.judge_decision(Hearing(signed=other))).objection
         assert len(await surgery.records(RecordKind.DECISION)) == 2
 
     @pytest.mark.parametrize(
@@ -326,6 +327,26 @@ class TestAfterALostAttempt:
 
         assert (await surgery.attend(surgery.order(attempt=2))).outcome is Outcome.OK
         assert len(surgery.world.calls) == 1
+
+    async def test_a_freeze_while_the_target_is_asked_stops_the_repetition(self, surgery, monkeypatch):
+        """A probe may take as long as the action, and the brake is pulled meanwhile."""
+        await self.lose(surgery, "test.probed")
+        surgery.world.probe = ProbeAnswer(probe=Probe.NOT_APPLIED, sentence="still the old one")
+        probe = surgery.guard._probe
+
+        async def probe_and_freeze(*arguments):
+            await surgery.ledger.write(
+                lambda t: freezes.freeze(t, "*", actor="bob", source="test", reason="careful")
+            )
+            return await probe(*arguments)
+
+        monkeypatch.setattr(surgery.guard, "_probe", probe_and_freeze)
+
+        receipt = await surgery.attend(surgery.order(attempt=2))
+
+        assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, "frozen")
+        assert surgery.world.calls == []
+        assert len(await surgery.records(RecordKind.ACTION_INTENT)) == 1
 
     @pytest.mark.parametrize(
         ("probe", "reason"), [(Probe.RUNNING, "running"), (Probe.CANNOT_TELL, "needs_person")]

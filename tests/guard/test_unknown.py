@@ -20,7 +20,7 @@ from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Closing, Ending
 from runbooks.policy.endings import action_key
 from runbooks.policy.story import read_story
-from runbooks.ports.case import GateRequest, GateSettlement
+from runbooks.ports.case import GateRequest, GateSettlement, Hearing
 from tests.waiting import as_entry
 
 ALICE = Principal(key="slack:T/alice", name="alice", groups=("oncall", "help"))
@@ -50,7 +50,7 @@ class Clinic:
         """The plan's own gate is answered."""
         request = await self.surgery.ask()
         signed = self.surgery.key.sign(self.surgery.decision(request, principal=BOB))
-        assert (await self.surgery.case.judge_decision(signed)).objection is None
+        assert (await self.surgery.case.judge_decision(Hearing(signed=signed))).objection is None
         return signed
 
     async def ask(self, order, evidence: str) -> GateRequest:
@@ -71,7 +71,7 @@ class Clinic:
         return self.surgery.key.sign(self.surgery.decision(self.request, **{**about, **changes}))
 
     async def judge(self, signed) -> str | None:
-        return (await self.surgery.case.judge_decision(signed)).objection
+        return (await self.surgery.case.judge_decision(Hearing(signed=signed))).objection
 
     def again(self, *verdicts, **changes):
         """Return the order that the engine gives after `verdicts`."""

@@ -11,6 +11,7 @@ from activities.ledger import approvals, records, remediations
 from activities.ledger.store import Ledger
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.record import Record, RecordKind
+from runbooks.ports.case import Hearing
 from tests.ledger.material import BOTH, NIGHT, admitted, call, closing, delivery, entry, received
 
 pytestmark = BOTH
@@ -53,10 +54,18 @@ def decision(remediation: str, **more: Any) -> Decision:
 
 
 def judge(
-    ledger: Ledger, said: Decision, *, genuine: bool = True, at: datetime = NIGHT, signature: str = "c2ln"
+    ledger: Ledger,
+    said: Decision,
+    *,
+    genuine: bool = True,
+    at: datetime = NIGHT,
+    signature: str = "c2ln",
+    objection: str | None = None,
 ) -> str | None:
     signed = SignedDecision(decision=said, key_id="k1", signature=signature)
-    return ledger.write_now(lambda t: approvals.judge(t, signed, genuine=genuine, at=at))
+    return ledger.write_now(
+        lambda t: approvals.judge(t, Hearing(signed=signed, objection=objection), genuine=genuine, at=at)
+    )
 
 
 def counted(ledger: Ledger, said: Decision) -> bool:
@@ -185,6 +194,17 @@ def test_a_forged_answer_does_not_count_and_takes_no_ones_place(ledger: Ledger, 
     forged, real = decisions(ledger)
     assert (forged.stream, forged.outcome) == ("system", "refused")
     assert (real.stream, real.outcome) == (asked, "accepted")
+
+
+def test_what_the_engine_refuses_is_on_record(ledger: Ledger, asked: str) -> None:
+    """Also a true approval pressed a second time: it is refused under a name of its own, and stays counted."""
+    said = decision(asked)
+    assert judge(ledger, said) is None
+
+    assert judge(ledger, said, objection="this request is already approved") is not None
+
+    assert [each.outcome for each in decisions(ledger)] == ["accepted", "refused"]
+    assert counted(ledger, said)
 
 
 def test_an_answer_that_nobody_asked_for_does_not_count(ledger: Ledger, asked: str) -> None:
