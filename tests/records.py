@@ -237,7 +237,11 @@ class Telling:
             "arguments": action.arguments,
             "attempt": attempt,
             "plan_digest": self.plan.digest,
-            "decisions": [],
+            "decisions": [
+                record.data["decision"]["id"]
+                for record in self.records
+                if record.kind is RecordKind.DECISION and record.outcome == "accepted"
+            ],
         }
 
 

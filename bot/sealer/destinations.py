@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from activities.ledger.checkpoints import Seal
@@ -28,6 +30,13 @@ class NotPublishedError(ParamedicError):
     """A destination did not take a checkpoint."""
 
     code = "not_published"
+
+
+def _forget_lock(file: Path) -> None:
+    """Remove what a program left that was killed: the folder is ours, and none of ours runs so long."""
+    with suppress(FileNotFoundError):
+        if time.time() - file.stat().st_mtime > 2 * ANSWER_WITHIN:
+            file.unlink()
 
 
 def name_of(seal: Seal) -> str:
@@ -109,11 +118,12 @@ class GitDestination(Destination):
 
     async def _catch_up(self) -> None:
         """Stand where the remote stands, which must have grown out of where we stood."""
-        if not (self._clone / ".git").is_dir():
-            self._clone.mkdir(parents=True, exist_ok=True)
-            await self._git("init", "--quiet", f"--initial-branch={_BRANCH}")
-            await self._git("remote", "add", "origin", self._remote)
-        await self._git("remote", "set-url", "origin", self._remote)
+        # Each of these may be the first after a crash in the middle of them, and is safe to repeat.
+        self._clone.mkdir(parents=True, exist_ok=True)
+        _forget_lock(self._clone / ".git" / "index.lock")
+        await self._git("init", "--quiet", f"--initial-branch={_BRANCH}")
+        await self._git("config", "remote.origin.url", self._remote)
+        await self._git("config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
         await self._git("fetch", "--quiet", "--prune", "origin")
         there, pushed = await self._commit_of(_REMOTE_BRANCH), await self._commit_of(_PUSHED)
         if pushed and (not there or not await self._contains(there, pushed)):

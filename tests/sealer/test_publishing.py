@@ -92,6 +92,20 @@ async def test_a_git_repository_whose_history_was_rewritten_is_refused(tmp_path:
         await destination.publish(SEALS)
 
 
+async def test_a_clone_that_was_left_half_made_is_made_whole(tmp_path: Path, remote: Path) -> None:
+    """The sealer was killed while it made it, or while git held its lock."""
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    git(clone, "init", "--quiet", "--initial-branch=checkpoints")
+    lock = clone / ".git" / "index.lock"
+    lock.touch()
+    os.utime(lock, (0, 0))
+
+    await GitDestination(str(remote), clone).publish(SEALS[:1])
+
+    assert len(git(remote, "log", "--format=%h", "checkpoints").splitlines()) == 1
+
+
 async def test_a_git_repository_to_which_others_write_is_written_on(tmp_path: Path, remote: Path) -> None:
     """Another sealer's commits stay where they are."""
     one = GitDestination(str(remote), tmp_path / "one")
