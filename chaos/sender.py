@@ -100,14 +100,14 @@ class Sender:
     async def _taken(self, body: dict[str, Any]) -> bool:
         try:
             return (await self._client.post(PATH, json=body)).is_success
-        except httpx.HTTPError:
+        except (httpx.HTTPError, AttributeError):  # the latter where the far end dies right after it accepted
             return False
 
     async def is_ready(self) -> bool:
         """Return whether the bot says of itself that it is ready."""
         try:
             return (await self._client.get("/readyz")).is_success
-        except httpx.HTTPError:
+        except (httpx.HTTPError, AttributeError):
             return False
 
     def deliveries(self) -> list[Delivery]:
