@@ -27,6 +27,7 @@ _PRAGMAS = (
     f"busy_timeout = {LOCK_TIMEOUT_MS}",
     "synchronous = FULL",
     "foreign_keys = ON",
+    "secure_delete = ON",  # what is redacted is overwritten; other deletions are few and small
     "cache_size = -512",  # KiB for each connection; more was measured and made nothing faster
 )
 

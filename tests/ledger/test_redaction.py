@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,15 @@ def test_redacted_is_what_readers_are_told(ledger: Ledger) -> None:
         "digests": [before["data"]["result"][COMMITMENT]],
         "reason": "a name",
     }
+
+
+def test_what_is_redacted_is_not_in_the_file_any_more(ledger: Ledger, url: str) -> None:
+    """Not even on the pages that the database has no use for, once its log is folded into it."""
+    keep(ledger, receipt(output={"stdout": "customer: unmistakable"}))
+    redact(ledger)
+    ledger.close()
+
+    assert b"unmistakable" not in Path(url.removeprefix("sqlite:///")).read_bytes()
 
 
 def test_a_text_is_redacted_to_a_text(ledger: Ledger) -> None:
