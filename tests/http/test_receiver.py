@@ -437,7 +437,9 @@ async def test_takes_in_a_group_of_ten_thousand(way):
         page = await sender.post(notification(alert(instance="page")))
         assert not coming.done()
         answer = await coming
-        while answer.status_code == 503:  # a slow machine needs longer than a sender waits, who then repeats it
+        while (
+            answer.status_code == 503
+        ):  # a slow machine needs longer than a sender waits, who then repeats it
             answer = await sender.post(body)
         again = await sender.post(body)
 
