@@ -312,7 +312,7 @@ class LedgerCase(CasePort):
 
 
 def _came_true(foreseen: Admission | None, admitted: Admission) -> bool:
-    """Return whether the target was left alone between the look ahead and the admitted."""
+    """Return whether the target was left alone between the look ahead and the admission."""
     return (
         foreseen is not None
         and admitted.withheld is None

@@ -4,7 +4,7 @@ A commit has to reach the disk, and the disk takes as long for a hundred records
 the writer takes everything that has queued up while it was busy, carries each piece of work out
 in one transaction, commits once, and only then answers.  Nothing is acknowledged that a power cut
 could take away, but for work whose caller has said that it may follow: that reaches the disk with
-the next commit that does not wait, and whoever has to know that it did asks for a barrier.
+the next commit that waits for the disk, and whoever has to know that it did asks for a barrier.
 
 If a piece of work raises, the transaction is rolled back and each is carried out in its own, so
 that only the guilty one fails.
@@ -41,7 +41,7 @@ Query = Callable[[Connection], T]
 GROUP_LIMIT = 512
 """How many pieces of work share one commit at most."""
 
-FOLLOW_BATCH = 64
+FOLLOW_BATCH = 500
 FOLLOW_SECONDS = 0.5
 """How soon records are seen that another process has written."""
 

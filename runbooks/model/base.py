@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 class Value(BaseModel):
     """A frozen value.  Two with the same content are equal; an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
