@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,17 +26,6 @@ UNKNOWN = "somebody"
 """Who froze, where a file made by hand does not say."""
 
 _NO_REASON = "the freeze file is there"
-
-
-def frozen_by_file(
-    file: Path, *, runbook: str = "", target: str = "", labels: Mapping[str, str] | None = None
-) -> str | None:
-    """Return why nobody may act for this runbook, target and alert, one sentence, or None.
-
-    Without them only what freezes everything counts.
-    """
-    freeze = next((each for each in read_freezes(file) if each.covers(runbook, target, labels)), None)
-    return None if freeze is None else f"{freeze.actor} froze {freeze.what}: {freeze.reason}"
 
 
 def read_freezes(file: Path) -> tuple[Freeze, ...]:

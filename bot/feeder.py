@@ -7,8 +7,9 @@ once.
 
 Entries for the same workflow go through the same lane, in the order in which they came, and all
 that wait are taken along at once.  Workflows take turns.  So in a storm the hundredth alert of one
-service costs next to nothing, and the first of another does not wait behind it.  Those that were just accepted are handed over in memory; a look into the inbox every
-few seconds finds what a crash, a full lane or another process left there.
+service costs next to nothing, and the first of another does not wait behind it.  Those that were
+just accepted are handed over in memory; a look into the inbox every few seconds finds what a crash,
+a full lane or another process left there.
 """
 
 from __future__ import annotations

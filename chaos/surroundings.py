@@ -12,7 +12,6 @@ from chaos.fault import Fault, Trial
 
 STOPPED_FOR = 6.0  # seconds
 LOCKED_FOR = 5.0  # seconds
-CLIENT_WAITS = 2.5  # seconds; longer than the bot waits for a target
 STORM = 150  # alerts in one notification
 
 

@@ -438,6 +438,11 @@ class Collecting:
         """Take one in."""
         self._arrivals.append(arrival)
 
+    @workflow.signal
+    def arrive_all(self, arrivals: tuple[Arrival, ...]) -> None:
+        """Take in what the feeder found waiting together."""
+        self._arrivals += arrivals
+
 
 @pytest.mark.slow
 async def test_feeds_a_real_server(way):
@@ -453,8 +458,8 @@ async def test_feeds_a_real_server(way):
         )
         async with worker, Feeding(way, client) as feeding:
             await deliver(way, alert(instance="web-9", status="resolved"))
-            for job in "abc":
-                await deliver(way, alert(instance="web-1", job=job))
+            await deliver(way, alert(instance="web-1", job="a"))
+            await deliver(way, alert(instance="web-1", job="b"), alert(instance="web-1", job="c"))
             await deliver(way, alert(instance="web-1", job="a", status="resolved"))
             await feeding.all_done()
             collecting = client.get_workflow_handle("remediation/host-slow/web-1")

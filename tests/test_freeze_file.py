@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.freeze_file import add_freeze, frozen_by_file, read_freezes, remove_freeze
+from activities.freeze_file import add_freeze, read_freezes, remove_freeze
 from runbooks.model.freeze import Freeze
+from tests.braking import frozen_by_file
 
 AT = datetime(2026, 3, 14, 3, 7, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.freeze_file import add_freeze, frozen_by_file, read_freezes
+from activities.freeze_file import add_freeze, read_freezes
 from activities.ledger import admission as door
 from activities.ledger import freezes
 from bot.brake import Brake, BrakeError
@@ -16,6 +16,7 @@ from runbooks.model.freeze import Freeze
 from runbooks.model.record import Entry, RecordKind
 from runbooks.model.remediation import CallIn, Order, workflow_id
 from runbooks.model.runbook import Autonomy
+from tests.braking import frozen_by_file
 from tests.records import PLAN
 from tests.way_in import WayIn, runbook
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -80,14 +76,3 @@ def table(page: str, heading: str) -> list[list[str]]:
         rows.append([cell.strip() for cell in line.strip("|").split("|")])
         assert len(rows[-1]) == width, line
     return rows
-
-
-def program(name: str, package: str) -> str:
-    """Return the path of a program; skip the test where it is missing, fail it in CI."""
-    found = shutil.which(name)
-    if found is None:
-        reason = f"{name} is missing: apt-get install {package}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found

@@ -13,7 +13,8 @@ from activities.ledger.store import Ledger
 from bot.http.application import ALERTS
 from bot.metrics import ANSWERS, Metrics
 from runbooks.model.record import RecordKind
-from tests.docs.pages import ROOT, blocks, named_block, program, read, table
+from tests.components import require
+from tests.docs.pages import ROOT, blocks, named_block, read, table
 
 ALERTMANAGER, OPERATIONS, ARCHITECTURE = "docs/alertmanager.md", "docs/operations.md", "docs/architecture.md"
 
@@ -52,7 +53,7 @@ def test_the_rules_on_a_page_are_accepted_by_prometheus(tmp_path, page):
         (tmp_path / block.file).write_text(block.text)
     files = [str(tmp_path / block.file) for block in rules]
     answer = subprocess.run(
-        [program("promtool", "prometheus"), "check", "rules", *files],
+        [require("promtool"), "check", "rules", *files],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -65,7 +66,7 @@ def test_the_receiver_on_the_page_is_accepted_by_alertmanager(tmp_path):
     file = tmp_path / "alertmanager.yml"
     file.write_text(named_block(ALERTMANAGER, "alertmanager.yml"))
     answer = subprocess.run(
-        [program("amtool", "prometheus-alertmanager"), "check-config", str(file)],
+        [require("amtool"), "check-config", str(file)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 

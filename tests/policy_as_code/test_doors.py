@@ -9,7 +9,6 @@ import sqlite3
 import pytest
 
 from activities.connections import GroupConnection
-from activities.freeze_file import frozen_by_file
 from bot.answers import Answers
 from bot.keys import ListenerKey
 from bot.operations import Operations
@@ -18,6 +17,7 @@ from bot.policy.policy_file import PolicyFile
 from bot.policy.questions import Question, Verb
 from runbooks.model.decision import Answer
 from runbooks.model.record import RecordKind
+from tests.braking import frozen_by_file
 from tests.policy_as_code.people import PEOPLE
 from tests.waiting import FakePeople, FakeVoice, Waiting
 from tests.way_in import WayIn

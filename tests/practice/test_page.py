@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.practice.server import PracticeServer
+from tests.components import require
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +29,7 @@ FLAGS = [
 @pytest.fixture
 async def page(server: PracticeServer) -> AsyncIterator[Page]:
     """The page of the workspace, as alice; a message on the browser's console fails the test."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        reason = "chromium is missing: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    chromium = require("chromium")
     said: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
