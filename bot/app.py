@@ -54,10 +54,11 @@ from bot.policy.doorkeeper import Doorkeeper, Knower, LocalMembers
 from bot.policy.policy_file import PolicyFile
 from bot.reconcile import Reconciler, SeenWorkflows
 from bot.running import until_signal
-from bot.sealer.child import SealerChild
+from bot.sealer.child import SealerOnCall
 from bot.settings import Settings
 from bot.temporal_client import NoTemporalError, connect, connect_patiently
 from bot.temporal_server import TemporalServer
+from bot.trimming import can_trim, keep_trimming
 from bot.worker import build_worker
 from runbooks.errors import LedgerError, ParamedicError
 from runbooks.model.record import SYSTEM, Entry, RecordKind
@@ -226,11 +227,13 @@ async def run_process(settings: Settings, parts: Parts) -> None:
                 log.info("Slack is heard", url=f"http://{settings.http_host}:{http.port}{SLACK}")
 
         if Parts.TEMPORAL in parts and settings.sealer == "on":
-            sealer = SealerChild(settings)
+            sealer = SealerOnCall(ledger, settings)
             stack.push_async_callback(sealer.stop)
             running.add("sealer", sealer.supervise())
             stack.push_async_callback(running.cancel, "sealer")
 
+        if can_trim():
+            running.add("trimming", keep_trimming())
         _collect_rarely()
         await running.until_told()
 

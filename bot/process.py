@@ -6,41 +6,29 @@ a command line needs for its help and its tables is 6 MiB that a server would ca
 
 from __future__ import annotations
 
+import bot.without_rich  # noqa: F401 - before anything takes it
+
+# isort: split
+import os
 import sys
 
-sys.modules["rich"] = None  # type: ignore[assignment]  # structlog takes it where it can, for tracebacks in colours
+import uvloop
 
-import asyncio  # noqa: E402 - the line above comes first
-import os  # noqa: E402
-
-import uvloop  # noqa: E402
-
-from bot.app import Parts, run_process  # noqa: E402
-from bot.logs import configure_logs  # noqa: E402
-from bot.settings import Settings  # noqa: E402
-from bot.visible import visible  # noqa: E402
-from runbooks.errors import ParamedicError  # noqa: E402
-
-INTERRUPTED = 130
-WRONG = 2
+from bot.app import Parts, run_process
+from bot.daemon import run_daemon
+from bot.settings import Settings
 
 PARTS = {"all": Parts.ALL, "web": Parts.WEB, "worker": Parts.WORKER}
 
 
 def main(parts: Parts) -> int:
     """Run `parts` until they are told to stop.  Return the exit code."""
-    try:
-        settings = Settings.from_env(os.environ)
-        configure_logs(settings.log_format)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_process(settings, parts))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except ParamedicError as error:
-        for line in str(error).splitlines():
-            print(visible(line), file=sys.stderr)
-        return WRONG
-    return 0
+
+    async def work(settings: Settings) -> int:
+        await run_process(settings, parts)
+        return 0
+
+    return run_daemon(work, uvloop.new_event_loop)
 
 
 if __name__ == "__main__":

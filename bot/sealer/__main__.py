@@ -1,48 +1,44 @@
 """The sealer as a process of its own: `python -m bot.sealer`, which `paramedic sealer` becomes.
 
-It imports neither Temporal nor Slack nor a web server: what holds the key that everything is proved
-with should be small.
+With `once` it seals and publishes what there is, and ends; with `everything` it compares the whole
+ledger before.  It imports neither Temporal nor Slack nor a web server: what holds the key that
+everything is proved with should be small.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
+import bot.without_rich  # noqa: F401 - before anything takes it
+
+# isort: split
 import sys
+from collections.abc import Sequence
 
 import structlog
 
 from activities.ledger.checkpoints import HistoryError
-from bot.logs import configure_logs
-from bot.sealer.process import run_sealer
+from bot.daemon import run_daemon
+from bot.sealer.process import run_sealer, seal_once
+from bot.sealer.words import BEHIND, EVERYTHING, ONCE, REFUSED
 from bot.settings import Settings
-from bot.visible import visible
-from runbooks.errors import ParamedicError
-
-INTERRUPTED = 130
-WRONG = 2
-REFUSED = 3
-"""Exit code where the ledger is not what was sealed before."""
 
 log = structlog.get_logger("bot.sealer")
 
 
-def main() -> int:
-    """Run the sealer until it is told to stop.  Return the exit code."""
-    try:
-        settings = Settings.from_env(os.environ)
-        configure_logs(settings.log_format)
-        asyncio.run(run_sealer(settings))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except HistoryError as error:
-        log.error("REFUSED TO SIGN: the ledger is not what it was", problem=str(error))  # noqa: TRY400 - the trace says no more
-        return REFUSED
-    except ParamedicError as error:
-        print(visible(str(error)), file=sys.stderr)
-        return WRONG
-    return 0
+def main(words: Sequence[str] = ()) -> int:
+    """Seal until told to stop, or what there is.  Return the exit code."""
+
+    async def work(settings: Settings) -> int:
+        try:
+            if ONCE in words:
+                return 0 if await seal_once(settings, everything=EVERYTHING in words) else BEHIND
+            await run_sealer(settings)
+        except HistoryError as error:
+            log.error("REFUSED TO SIGN: the ledger is not what it was", problem=str(error))  # noqa: TRY400 - the trace says no more
+            return REFUSED
+        return 0
+
+    return run_daemon(work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

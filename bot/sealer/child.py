@@ -1,6 +1,8 @@
-"""The sealer beside everything else, where one machine runs it all: a child process that is kept running.
+"""The sealer beside everything else, where one machine runs it all: a child process that comes when it is called.
 
-It gets the settings that it needs and no others: a token for Slack is nothing that it should hold.
+Between two checkpoints it is not there: an idle installation does not carry its memory, and nobody
+holds its key.  It gets the settings that it needs and no others: a token for Slack is nothing that it
+should hold.
 """
 
 from __future__ import annotations
@@ -9,12 +11,21 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
+from activities.ledger.checkpoints import look
+from activities.ledger.store import Ledger
 from bot.children import start_child, stop_child
+from bot.sealer.cadence import SILENCE, Cadence
+from bot.sealer.state import read_state
+from bot.sealer.words import BEHIND, EVERYTHING, NOWHERE, ONCE
 from bot.settings import PREFIX, Settings
+from runbooks.errors import LedgerError
 
 _NEEDS = (
     "data",
@@ -25,33 +36,90 @@ _NEEDS = (
     "checkpoint_ssh",
     "log_format",
 )
-AGAIN_AFTER = 5.0  # seconds
+CADENCE = Cadence(urgent=timedelta(seconds=30))
+"""To come costs half a second of a processor, so it comes at most twice a minute."""
+
+COMPARE_EVERY = timedelta(days=1)
+"""How often the whole ledger is compared with what was sealed; at each start, too."""
+
+AGAIN_AFTER = (5.0, 30.0, 60.0)  # seconds after a failure, the last for all that follow
 LOOK_EVERY = 1.0  # seconds
 STOP_WITHIN = 10.0  # seconds
 
 log = structlog.get_logger(__name__)
 
 
-class SealerChild:
-    """The sealer as a child of this process."""
+class SealerOnCall:
+    """Calls the sealer as a child of this process.
 
-    def __init__(self, settings: Settings) -> None:
+    When it comes is decided here; whether it signs, by the sealer alone, with what only it remembers.
+    That it refuses to does not stop those who mend things.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        look_every: float = LOOK_EVERY,
+    ) -> None:
+        self._ledger = ledger
+        self._folder = settings.sealers_folder
         self._environment = environment_of(settings)
+        self._has_destination = any(
+            (settings.checkpoint_folder, settings.checkpoint_git, settings.checkpoint_ssh)
+        )
+        self._monotonic = monotonic
+        self._look_every = look_every
         self._child: subprocess.Popen[bytes] | None = None
+        self._sealed = 0  # how many records the last checkpoint covers
+        self._called_at = -SILENCE.total_seconds()
+        self._compared_at = -COMPARE_EVERY.total_seconds()
+        self._failures = 0  # since it went well the last time
 
     async def supervise(self) -> None:
-        """Keep it running, until cancelled.  That it refuses to sign does not stop those who mend things."""
+        """Call it whenever a checkpoint is due, until cancelled."""
+        if not self._has_destination:
+            log.warning(NOWHERE)
         while True:
-            self._child = start_child(
-                [sys.executable, "-P", "-m", "bot.sealer"], environment=self._environment
-            )
-            while (code := self._child.poll()) is None:  # noqa: ASYNC110 - a child sets no event when it ends
-                await asyncio.sleep(LOOK_EVERY)
-            log.error("the sealer has ended and is started again", code=code, after=AGAIN_AFTER)
-            await asyncio.sleep(AGAIN_AFTER)
+            if await self._is_due():
+                await self._call()
+            await asyncio.sleep(self._look_every)
+
+    async def _is_due(self) -> bool:
+        waited = self._monotonic() - self._called_at
+        if self._failures:
+            return waited >= AGAIN_AFTER[min(self._failures, len(AGAIN_AFTER)) - 1]
+        try:
+            seen = await self._ledger.read(look)
+        except LedgerError:
+            return False  # nothing can be sealed then, and others say why
+        return CADENCE.is_due(seen, self._sealed, timedelta(seconds=waited))
+
+    async def _call(self) -> None:
+        everything = self._monotonic() - self._compared_at >= COMPARE_EVERY.total_seconds()
+        code = await self._run(ONCE, *([EVERYTHING] if everything else []))
+        state = read_state(self._folder)
+        self._sealed = 0 if state is None else state.size
+        self._called_at = self._monotonic()
+        if code == 0:
+            self._failures = 0
+            self._compared_at = self._called_at if everything else self._compared_at
+            return
+        self._failures += 1
+        if code != BEHIND:  # it may be the ledger: next time all of it is compared
+            self._compared_at = self._called_at - COMPARE_EVERY.total_seconds()
+            log.error("the sealer has failed and is called again", code=code)
+
+    async def _run(self, *words: str) -> int:
+        self._child = start_child(
+            [sys.executable, "-P", "-m", "bot.sealer", *words], environment=self._environment
+        )
+        return await asyncio.to_thread(self._child.wait)
 
     async def stop(self) -> None:
-        """End it."""
+        """End it, if it is there."""
         if self._child is not None:
             await asyncio.to_thread(stop_child, self._child, STOP_WITHIN)
 

@@ -1,5 +1,8 @@
 """The sealer's process: one loop that seals, and one for each destination that publishes.
 
+Beside everything else on one machine it comes when it is called instead, seals and publishes what
+there is, and goes: `seal_once`.
+
 It ends with `REFUSED` when the ledger does not tell what it told before.  Whoever starts it again
 makes it compare everything anew, so it comes back as soon as the right ledger is there again.
 """
@@ -8,21 +11,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from activities.ledger.checkpoints import HistoryError
+from activities.ledger.checkpoints import HistoryError, Look
 from activities.ledger.installation import installation_id
 from activities.ledger.notes import read_note
 from activities.ledger.store import Ledger
 from bot.only_one import only_one
 from bot.running import Running, until_signal
+from bot.sealer.cadence import SILENCE
 from bot.sealer.destinations import Destination, FolderDestination, GitDestination, SshDestination
 from bot.sealer.memory import Memory
 from bot.sealer.publishing import Publisher
 from bot.sealer.sealing import Sealer
 from bot.sealer.state import SealerState, write_state
+from bot.sealer.words import NOWHERE
 from bot.settings import Settings
 from runbooks.errors import LedgerError
 
@@ -39,8 +45,7 @@ async def run_sealer(settings: Settings) -> None:
         HistoryError: the ledger is not what was sealed before; nothing is signed any more.
         ParamedicError: something that it needs is missing or wrong.
     """
-    folder = settings.sealers_folder
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    folder = _folder_of(settings)
     with only_one(folder, "sealer"):
         async with until_signal() as running:
             ledger = await _open_patiently(settings.ledger)
@@ -51,18 +56,45 @@ async def run_sealer(settings: Settings) -> None:
                 ledger.close()
 
 
-async def _work(settings: Settings, ledger: Ledger, folder: Path, running: Running) -> None:
+async def seal_once(settings: Settings, *, everything: bool) -> bool:
+    """Seal and publish what there is; return whether every destination has it.
+
+    Args:
+        everything: compare the whole ledger first, and not only what came since the last checkpoint.
+
+    Raises:
+        HistoryError: the ledger is not what was sealed before; nothing is signed any more.
+        ParamedicError: something that it needs is missing or wrong.
+    """
+    folder = _folder_of(settings)
+    with only_one(folder, "sealer"):
+        ledger = await _open_patiently(settings.ledger)
+        try:
+            office = await _office(settings, ledger, folder)
+            return await office.seal_once(everything=everything)
+        finally:
+            ledger.close()
+
+
+def _folder_of(settings: Settings) -> Path:
+    folder = settings.sealers_folder
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return folder
+
+
+async def _office(settings: Settings, ledger: Ledger, folder: Path) -> Office:
     memory = Memory(folder, f"paramedic/{await ledger.read(installation_id)}")
-    office = Office(ledger, memory, folder, list(_destinations(settings, folder)))
+    return Office(ledger, memory, folder, list(_destinations(settings, folder)))
+
+
+async def _work(settings: Settings, ledger: Ledger, folder: Path, running: Running) -> None:
+    office = await _office(settings, ledger, folder)
     running.add("sealing", office.keep_sealing())
     for publisher in office.publishers:
         running.add(f"publishing to {publisher.name}", publisher.keep_publishing())
-    log.info("sealing", key=str(memory.key), destinations=[each.name for each in office.publishers])
+    log.info("sealing", key=office.key, destinations=[each.name for each in office.publishers])
     if not office.publishers:
-        log.warning(
-            "checkpoints stay in the database, where its owner can change them: set PARAMEDIC_CHECKPOINT_FOLDER, "
-            "PARAMEDIC_CHECKPOINT_GIT or PARAMEDIC_CHECKPOINT_SSH"
-        )
+        log.warning(NOWHERE)
     await running.until_told()
 
 
@@ -85,6 +117,38 @@ class Office:
         self._folder = folder
         self._sealer = Sealer(ledger, memory)
         self.publishers = [Publisher(ledger, each, folder, on_change=self._tell) for each in destinations]
+
+    @property
+    def key(self) -> str:
+        """The public key that others verify with, as one line of text."""
+        return str(self._memory.key)
+
+    async def seal_once(self, *, everything: bool) -> bool:
+        """Seal what is new, publish what is not published yet; return whether every destination has it.
+
+        Raises:
+            HistoryError: the ledger is not what was sealed before.
+            LedgerError: it cannot be read or written.
+            OSError: what was signed cannot be remembered.
+        """
+        try:
+            await self._sealer.begin(everything=everything)
+            if self._is_new(await self._sealer.look()):
+                seal = await self._sealer.seal()
+                log.info("sealed", checkpoint=seal.number, records=seal.size)
+        except HistoryError as error:
+            self._tell(refused=str(error))
+            raise
+        published = await asyncio.gather(*(each.publish_all() for each in self.publishers))
+        self._tell()
+        return all(published)
+
+    def _is_new(self, seen: Look) -> bool:
+        """Return whether there is something to say: records, or that there were none for long."""
+        if seen.size > self._sealer.sealed:
+            return True
+        sealed_at = self._sealed_at()
+        return sealed_at is not None and datetime.now(UTC) - sealed_at >= SILENCE
 
     async def keep_sealing(self) -> None:
         """Seal whenever it is due.
@@ -115,15 +179,19 @@ class Office:
         for publisher in self.publishers:
             publisher.wake()
 
+    def _sealed_at(self) -> datetime | None:
+        last = self._memory.last
+        note = None if last is None else read_note(last.seal.note)
+        return None if note is None else note.checkpoint.at
+
     def _tell(self, refused: str = "") -> None:
         last = self._memory.last
         number = -1 if last is None else last.seal.number
-        note = None if last is None else read_note(last.seal.note)
         state = SealerState(
             refused=refused,
             number=number,
             size=0 if last is None else last.seal.size,
-            sealed_at=None if note is None else note.checkpoint.at,
+            sealed_at=self._sealed_at(),
             behind={each.name: max(0, number - each.published) for each in self.publishers},
         )
         try:

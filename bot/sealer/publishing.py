@@ -71,8 +71,7 @@ class Publisher:
             try:
                 more = await self.publish_some()
             except (NotPublishedError, LedgerError, OSError) as error:
-                self._note(str(error))
-                log.error("checkpoints are not published", destination=self.name, problem=str(error))  # noqa: TRY400 - the trace says no more
+                self._tell_problem(error)
                 await asyncio.sleep(self._pauses[min(tries, len(self._pauses) - 1)])
                 tries += 1
                 continue
@@ -80,6 +79,17 @@ class Publisher:
             self._note("")
             if not more:
                 await self._news.wait()
+
+    async def publish_all(self) -> bool:
+        """Deliver what there is; return whether the destination has taken it."""
+        try:
+            while await self.publish_some():
+                pass
+        except (NotPublishedError, LedgerError, OSError) as error:
+            self._tell_problem(error)
+            return False
+        self._note("")
+        return True
 
     async def publish_some(self) -> bool:
         """Deliver the next checkpoints; return whether there were any.
@@ -96,6 +106,10 @@ class Publisher:
         replace_file(self._file, f"{self.published}\n")
         self._on_change()
         return True
+
+    def _tell_problem(self, error: Exception) -> None:
+        self._note(str(error))
+        log.error("checkpoints are not published", destination=self.name, problem=str(error))
 
     def _note(self, problem: str) -> None:
         if problem != self.problem:

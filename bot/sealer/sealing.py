@@ -29,13 +29,8 @@ from activities.ledger.checkpoints import (
 from activities.ledger.merkle import Frontier
 from activities.ledger.notes import FIRST, Checkpoint, hash_of, read_note, write_note
 from activities.ledger.store import Ledger
+from bot.sealer.cadence import SILENCE, Cadence
 from bot.sealer.memory import Memory, Remembered
-
-SEAL_EVERY = timedelta(seconds=60)
-"""How long a record waits for its checkpoint, if it is not urgent."""
-
-SILENCE = timedelta(hours=1)
-"""After so long without a new record, that is sealed too: silence must be provable."""
 
 
 class Sealer:
@@ -50,11 +45,21 @@ class Sealer:
     ) -> None:
         self._ledger = ledger
         self._memory = memory
+        self._cadence = Cadence()
         self._monotonic = monotonic
         self._sealed_at = -SILENCE.total_seconds()
 
-    async def begin(self) -> None:
-        """Compare the whole ledger with what was sealed before.
+    @property
+    def sealed(self) -> int:
+        """How many records the last checkpoint covers."""
+        last = self._memory.last
+        return 0 if last is None else last.seal.size
+
+    async def begin(self, *, everything: bool = True) -> None:
+        """Compare the ledger with what was sealed before.
+
+        Args:
+            everything: all of it, and not only that it goes on from where the last checkpoint was.
 
         Raises:
             HistoryError: it is another one.
@@ -66,7 +71,8 @@ class Sealer:
         adopted = await self._ledger.read(lambda c: seals_after(c, number))
         roots = {start.size: start.root()} | self._adopt(last, adopted)
         await self._check_memory()
-        await self._ledger.read(lambda c: grown(c, Frontier(), roots))
+        since = Frontier() if everything else start
+        await self._ledger.read(lambda c: grown(c, since, roots))
         if adopted:
             newest = adopted[-1]
             tree = await self._ledger.read(lambda c: grown(c, start, {}, until=newest.size))
@@ -103,14 +109,8 @@ class Sealer:
 
     def is_due(self, seen: Look) -> bool:
         """Return whether it is time for a checkpoint."""
-        last = self._memory.last
-        sealed = 0 if last is None else last.seal.size
-        waited = self._monotonic() - self._sealed_at
-        if seen.urgent >= sealed:
-            return True
-        if seen.size > sealed:
-            return waited >= SEAL_EVERY.total_seconds()
-        return seen.size > 0 and waited >= SILENCE.total_seconds()
+        waited = timedelta(seconds=self._monotonic() - self._sealed_at)
+        return self._cadence.is_due(seen, self.sealed, waited)
 
     async def seal(self) -> Seal:
         """Sign what the ledger is now, keep that in its database, and remember it.

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,10 @@ from activities.ledger.checkpoints import seals_after
 from activities.ledger.findings import VerifiedState
 from activities.ledger.store import Ledger
 from activities.ledger.verification import verify
-from bot.sealer.__main__ import REFUSED
-from bot.sealer.child import environment_of
+from bot.sealer.child import SealerOnCall, environment_of
 from bot.sealer.memory import public_key_in
 from bot.sealer.state import read_state
+from bot.sealer.words import REFUSED
 from bot.settings import Settings
 from runbooks.model.record import RecordKind
 from tests.components import Sshd, require, sshd, wait_until
@@ -141,6 +141,87 @@ async def test_a_second_sealer_is_refused(tmp_path: Path) -> None:
         await wait_until(lambda: read_state(settings.sealers_folder) is not None, what="the first one runs")
         async with sealing(settings) as second:
             assert await asyncio.to_thread(second.wait, 30) == 2
+
+
+class Clock:
+    """Seconds that pass while a test waits, and not else."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def wait_until(self, holds: Callable[[], bool], *, what: str, step: float = 1.0) -> None:
+        """Wait until it holds; each look takes `step` seconds."""
+
+        def look() -> bool:
+            self.now += step
+            return holds()
+
+        await wait_until(look, within=60, what=what)
+
+
+@contextlib.asynccontextmanager
+async def on_call(ledger: Ledger, settings: Settings, clock: Clock) -> AsyncIterator[None]:
+    """Run what calls the sealer."""
+    sealer = SealerOnCall(ledger, settings, monotonic=clock, look_every=0.01)
+    calling = asyncio.create_task(sealer.supervise())
+    try:
+        yield
+    finally:
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        await sealer.stop()
+
+
+async def test_on_call_it_comes_when_a_checkpoint_is_due_and_brings_what_a_destination_missed(
+    tmp_path: Path,
+) -> None:
+    """At the start, for an ending, and again soon after where a destination did not take it."""
+    out, clock = tmp_path / "out", Clock()
+    settings = settings_of(tmp_path, PARAMEDIC_CHECKPOINT_FOLDER=str(out))
+    ledger = Ledger.open(settings.ledger)
+    end(ledger, 1)
+
+    def behind() -> int | None:
+        state = read_state(settings.sealers_folder)
+        return None if state is None else state.behind.get("folder")
+
+    async with on_call(ledger, settings, clock):
+        await clock.wait_until(lambda: sizes(ledger) == [1] and behind() == 1, what="the first is sealed")
+        out.mkdir()
+        end(ledger, 2)
+        await clock.wait_until(lambda: sizes(ledger) == [1, 2] and behind() == 0, what="both are out")
+        end(ledger, 3)
+        await clock.wait_until(lambda: sizes(ledger) == [1, 2, 3] and behind() == 0, what="so is the third")
+    ledger.close()
+
+    assert sorted(file.name for file in out.iterdir()) == [
+        "00000000-1.note",
+        "00000001-2.note",
+        "00000002-3.note",
+    ]
+
+
+async def test_on_call_it_refuses_a_ledger_that_went_back_and_is_called_again(tmp_path: Path) -> None:
+    """Nothing is signed, the reason stands where the metrics read it, and it goes on once the ledger is right again."""
+    settings, clock = settings_of(tmp_path), Clock()
+    ledger = Ledger.open(settings.ledger)
+    end(ledger, 1)
+    end(ledger, 2)
+
+    def refused() -> str:
+        state = read_state(settings.sealers_folder)
+        return "" if state is None else state.refused
+
+    async with on_call(ledger, settings, clock):
+        await clock.wait_until(lambda: sizes(ledger) == [2], what="it is sealed")
+        tamper(settings.ledger, "update record set seq = 7 where seq = 1")
+        await clock.wait_until(lambda: "record 1 is missing" in refused(), what="it refuses", step=3600)
+        tamper(settings.ledger, "update record set seq = 1 where seq = 7")
+        await clock.wait_until(lambda: not refused(), what="it goes on")
+    ledger.close()
 
 
 def test_the_child_gets_no_secret(tmp_path: Path) -> None:

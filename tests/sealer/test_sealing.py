@@ -12,8 +12,9 @@ from activities.ledger.merkle import Frontier
 from activities.ledger.notes import FIRST, hash_of, read_note
 from activities.ledger.store import Ledger
 from activities.ledger.verification import verify
+from bot.sealer.cadence import SEAL_EVERY, SILENCE
 from bot.sealer.memory import MEMORY_FILE, Memory, MemoryWrongError, public_key_in
-from bot.sealer.sealing import SEAL_EVERY, SILENCE, Sealer
+from bot.sealer.sealing import Sealer
 from runbooks.model.record import RecordKind
 from tests.ledger.material import entry, tamper
 
