@@ -49,7 +49,7 @@ class Assignment:
             "kind": str(self.planned.kind),
             "arguments": self.planned.arguments,
             "plan_digest": self.order.plan_digest,
-            "decisions": [each.decision.id for each in (*self.order.decisions, *self.order.verdicts)],
+            "decisions": [each.decision.id for each in self.order.consents],
             "iteration": self.order.iteration,
             "prepared": prepared,
         }

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, cast, get_type_hints
 from pydantic import BaseModel
 
 from activities.connections import Connections
-from runbooks.errors import ParamedicError
+from runbooks.errors import EffectError, FailedError, NotSentError, ParamedicError
 from runbooks.model.action import ActionClass, ActionResult, Declaration, Effect
 from runbooks.model.base import Value
 
@@ -86,6 +86,14 @@ class Scene:
     attempt: int = 1
     teller: Teller | None = None
     alert_labels: Mapping[str, str] = field(default_factory=dict)
+
+    def refusal(self, sentence: str) -> EffectError:
+        """Return the error of an attempt that was turned away before it did anything.
+
+        The first attempt has failed by that.  A later one says nothing about those before it, which may
+        have been carried out.
+        """
+        return FailedError(sentence) if self.attempt <= 1 else NotSentError(sentence)
 
 
 class Measurement(Value):

@@ -15,6 +15,7 @@ from temporalio import activity
 
 from activities.ledger import admission, approvals, inbox, leases, records, remediations, versions
 from activities.ledger.admission import Admission
+from activities.ledger.approvals import escalated_event
 from activities.ledger.store import Ledger, Transaction
 from activities.performing import Performer
 from activities.plans import Plans, data_of, event_of
@@ -33,6 +34,7 @@ from runbooks.policy.endings import ending_of_verification
 from runbooks.policy.gate import GateState
 from runbooks.ports.case import (
     CasePort,
+    Escalation,
     GateRequest,
     GateSettlement,
     Hearing,
@@ -78,6 +80,7 @@ class LedgerCase(CasePort):
             self.examine_again,
             self.join,
             self.open_gate,
+            self.escalate_gate,
             self.judge_decision,
             self.close_gate,
             self.verify,
@@ -175,9 +178,12 @@ class LedgerCase(CasePort):
             "opens_at": request.opens_at.isoformat(),
             "expires_at": request.expires_at.isoformat(),
             "plan_digest": request.plan_digest,
+            **_chain_data(request),
         }
         if request.doubt is not None:
             data["doubt"] = request.doubt.model_dump(mode="json")
+        if request.step is not None:
+            data["gated"] = request.step.model_dump(mode="json")
         entry = _entry(request.remediation, RecordKind.GATE_ASKED, f"{request.gate}/asked", data)
 
         def ask(transaction: Transaction) -> None:
@@ -188,12 +194,24 @@ class LedgerCase(CasePort):
 
         await self._ledger.write(ask)
 
+    @activity.defn(name="escalate_gate")
+    async def escalate_gate(self, escalation: Escalation) -> None:
+        """Record that further people are asked; from then on their answers count."""
+        data = {
+            "gate": escalation.gate,
+            "link": escalation.link,
+            "approvers": list(escalation.approvers),
+            "asked_until": escalation.asked_until.isoformat(),
+        }
+        event = escalated_event(escalation.gate, escalation.link)
+        await self._ledger.append(_entry(escalation.remediation, RecordKind.GATE_ESCALATED, event, data))
+
     @activity.defn(name="judge_decision")
     async def judge_decision(self, hearing: Hearing) -> Judgement:
         """Verify signature, digest and single use, and record the decision with the result, whatever it is."""
-        genuine = self._trusted.verify(hearing.signed)
+        listener = self._trusted.signer_of(hearing.signed)
         now = datetime.now(UTC)
-        objection = await self._ledger.write(lambda t: approvals.judge(t, hearing, genuine=genuine, at=now))
+        objection = await self._ledger.write(lambda t: approvals.judge(t, hearing, listener=listener, at=now))
         return Judgement(objection=objection)
 
     @activity.defn(name="close_gate")
@@ -343,6 +361,18 @@ def _closing_of(record: Record) -> Closing:
 def _unknown_runbook(digest: str) -> Withheld:
     sentence = f"No usable version {digest[:12]} of this runbook was ever loaded here."
     return Withheld(reason="unknown_runbook", sentence=sentence)
+
+
+def _chain_data(request: GateRequest) -> dict[str, Any]:
+    """Return who is asked in turn, and until when; nothing where nobody is."""
+    if not request.terms.otherwise:
+        return {}
+    until = request.opens_at + request.terms.within
+    data: dict[str, Any] = {"asked_until": until.isoformat(), "otherwise": []}
+    for link in request.terms.otherwise:
+        until += link.within
+        data["otherwise"].append({"approvers": list(link.approvers), "until": until.isoformat()})
+    return data
 
 
 def _check_entries(

@@ -115,11 +115,26 @@ class GroupConnection(_Connection):
     members: tuple[str, ...] = ()
 
 
+def _each_key_once(people: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    keys = [key for known in people.values() for key in known]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"{', '.join(twice)} is written twice: one key is one person's")
+    return people
+
+
 class Connections(_Connection):
-    """All of them.  An empty one is valid: then only actions that need none can be used."""
+    """All of them.  An empty one is valid: then only actions that need none can be used.
+
+    Attributes:
+        people: the keys of one and the same person, by a name, where they are known in several places
+            (`slack:T0123/U0456`, `local:alice`).  The first one stands for the person.
+    """
 
     prometheus: PrometheusConnection | None = None
     endpoints: Mapping[str, EndpointConnection] = Field(default_factory=dict)
     hosts: Mapping[str, HostConnection] = Field(default_factory=dict)
     supervisors: Mapping[str, SupervisorConnection] = Field(default_factory=dict)
     groups: Mapping[str, GroupConnection] = Field(default_factory=dict)
+    people: Annotated[Mapping[str, tuple[str, ...]], AfterValidator(_each_key_once)] = Field(
+        default_factory=dict
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,13 +86,38 @@ def remove_freeze(file: Path, scope: str) -> tuple[Freeze, ...]:
         kept = [each for each in freezes if each.scope != scope]
         if len(kept) == len(freezes):
             return ()
-        if kept:
-            _write(file, kept)
-        else:
-            # An empty file would freeze everything.
-            file.unlink(missing_ok=True)
-            _sync_folder(file.parent)
+        _replace(file, kept)
         return tuple(each for each in freezes if each.scope == scope)
+
+
+def forget_freezes(file: Path, gone: Collection[Freeze]) -> None:
+    """Take exactly these out of the file: one that was pulled anew meanwhile stays.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with _alone(file):
+        freezes = read_freezes(file)
+        kept = [each for each in freezes if each not in gone]
+        if len(kept) < len(freezes):
+            _replace(file, kept)
+
+
+def written_at(file: Path) -> datetime:
+    """Return when the file was last written, by anybody; long ago where there is none."""
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _replace(file: Path, kept: Sequence[Freeze]) -> None:
+    """Leave these in the file, and take it away where there are none: an empty one would freeze everything."""
+    if kept:
+        _write(file, kept)
+    else:
+        file.unlink(missing_ok=True)
+        _sync_folder(file.parent)
 
 
 def _write(file: Path, freezes: Sequence[Freeze]) -> None:

@@ -36,7 +36,7 @@ from activities.surroundings import Surroundings
 from runbooks.errors import EffectError, FailedError, LedgerError, NotSentError, RefusedError
 from runbooks.model.action import ActionClass, ActionResult, Outcome, Receipt
 from runbooks.model.decision import SignedDecision
-from runbooks.model.plan import Part
+from runbooks.model.plan import GateTerms, Part
 from runbooks.model.record import Entry
 from runbooks.policy.endings import action_key
 from runbooks.policy.gate import Question, objection_to_acting
@@ -146,20 +146,33 @@ class Guard(Interceptor):
         return Assignment(order, plan, planned, self._performer.registry[uses])
 
     async def _commission(self, assignment: Assignment) -> Commission:
-        plan, each = assignment.plan, assignment.each
         now = datetime.now(UTC)
         braked = await self._braked(assignment, now)
+        prepared: dict[str, Any] | Receipt = {}
+        if braked is None and assignment.each.prepare is not None:
+            prepared = await self._prepare(assignment, now)
+            braked = await self._braked(assignment, datetime.now(UTC))  # it may have taken its time
         if braked is not None:
             return await self._ledger.write(lambda t: _refuse(t, assignment, braked))
-        prepared: dict[str, Any] = {}
-        if each.prepare is not None:
-            scene = self._performer.scene(assignment.order, plan.target, now)
-            try:
-                prepared = await each.prepare(parameters_of(each, assignment.planned), scene)
-            except EffectError as error:
-                unprepared = assignment.receipt(Outcome.NOT_SENT, str(error), error.code)
-                return await self._ledger.write(lambda t: _leave_undone(t, assignment, unprepared))
+        if isinstance(prepared, Receipt):
+            return await self._ledger.write(lambda t: _leave_undone(t, assignment, prepared))
         return await self._ledger.write(lambda t: self._decide(t, assignment, now, prepared))
+
+    async def _prepare(self, assignment: Assignment, now: datetime) -> dict[str, Any] | Receipt:
+        """Return what the action wants to remember; that nothing was done, where it could not be seen."""
+        each, planned = assignment.each, assignment.planned
+        assert each.prepare is not None, "called where there is something to prepare"
+        scene = self._performer.scene(assignment.order, assignment.plan.target, now)
+        try:
+            async with _heartbeating(), asyncio.timeout(planned.timeout.total_seconds()):
+                return await each.prepare(parameters_of(each, planned), scene)
+        except EffectError as error:
+            return assignment.receipt(Outcome.NOT_SENT, str(error), error.code)
+        except TimeoutError:
+            sentence = "It could not be seen in time how it is before anything is done."
+            return assignment.receipt(Outcome.NOT_SENT, sentence, "timeout")
+        except Exception as error:  # noqa: BLE001 - it only reads: whatever it raised, nothing was done
+            return assignment.receipt(Outcome.NOT_SENT, f"{type(error).__name__}: {error}", "error")
 
     async def _braked(self, assignment: Assignment, now: datetime) -> RefusedError | None:
         """Return which brake outside of the ledger stops this: a freeze file, a maintenance window."""
@@ -175,11 +188,16 @@ class Guard(Interceptor):
     ) -> Commission:
         """Decide about one attempt and record the intent, all in one transaction."""
         order = assignment.order
-        transaction.look_up((f"{order.key}/receipt", f"{order.key}/intent/{order.attempt}"))
+        later = _later_intents(assignment)
+        transaction.look_up((f"{order.key}/receipt", f"{order.key}/intent/{order.attempt}", *later))
         for key in _keys_up_to(order):
             # Also where people said that it is to be done again: they did not know of this receipt.
             if (done := transaction.find(f"{key}/receipt")) is not None:
                 return Commission(receipt=assignment.recorded(done.data, done.outcome))
+        if any(transaction.find(event) is not None for event in later):
+            # This worker stood still before it came here, and somebody else has gone on meanwhile.
+            sentence = "A later attempt has begun; what became of it is on record."
+            return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, sentence, "too_late"))
         try:
             self._object(transaction.connection, assignment)
         except RefusedError as error:
@@ -206,31 +224,15 @@ class Guard(Interceptor):
             )
         if _has_ended(connection, order.remediation):
             raise RefusedError("ended_already", f"{order.remediation} has ended: nothing more is done.")
-        if order.part is not Part.OTHERWISE and plan.gate is not None:
-            self._object_to_consents(
-                connection, order, order.decisions, self._question(connection, assignment)
-            )
-        if order.iteration > 1:
-            about = _key_of(order, order.iteration - 1)
-            question = self._question(connection, assignment, about)
-            self._object_to_consents(connection, order, order.verdicts, question)
-
-    def _question(self, connection: Connection, assignment: Assignment, about: str = "") -> Question:
-        plan = assignment.plan
-        terms = plan.verdict if about else plan.gate
-        if terms is None:
-            raise RefusedError("not_approved", "The plan names nobody who could approve this.")
-        asker = admission.requested_by(connection, assignment.order.remediation)
-        return Question(
-            terms=terms, plan_digest=assignment.order.plan_digest, requested_by=asker, about=about
-        )
+        for question, consents in _questions(assignment):
+            self._object_to_consents(connection, order, question, consents)
 
     def _object_to_consents(
         self,
         connection: Connection,
         order: ActionOrder,
-        consents: Sequence[SignedDecision],
         question: Question,
+        consents: Sequence[SignedDecision],
     ) -> None:
         for signed in consents:
             if not self._trusted.verify(signed):
@@ -238,6 +240,8 @@ class Guard(Interceptor):
             if not approvals.counted(connection, signed.decision):
                 raise RefusedError("not_approved", "An approval was never counted for this plan.")
         decisions = [signed.decision for signed in consents]
+        asker = admission.requested_by(connection, order.remediation)
+        question = question.model_copy(update={"requested_by": asker})
         objection = objection_to_acting(decisions, question, remediation=order.remediation)
         if objection is not None:
             raise RefusedError("not_approved", f"Not approved: {objection}.")
@@ -249,19 +253,18 @@ class Guard(Interceptor):
         begun_at = await self._ledger.read(lambda c: _last_begun(c, assignment))
         if begun_at is None:
             return
-        late = begun_at + assignment.planned.timeout - datetime.now(UTC)
         async with _heartbeating():
-            await asyncio.sleep(max(late, timedelta()).total_seconds())
+            await asyncio.sleep(_time_left(assignment, begun_at))
 
     async def _settle_by_probe(self, assignment: Assignment, commission: Commission) -> Commission:
         """Ask the target what became of the earlier attempt; act again only if it says: nothing."""
         async with _heartbeating():
             answer = await self._probe(assignment, commission)
             begun_at = commission.begun_at or datetime.now(UTC)
-            late = begun_at + assignment.planned.timeout - datetime.now(UTC)
-            if answer.probe is Probe.NOT_APPLIED and late.total_seconds() > 0:
+            late = _time_left(assignment, begun_at)
+            if answer.probe is Probe.NOT_APPLIED and late > 0:
                 # Its worker may be frozen and not dead.  Until its time is over it may still act.
-                await asyncio.sleep(late.total_seconds())
+                await asyncio.sleep(late)
                 answer = await self._probe(assignment, commission)
         if answer.probe is Probe.APPLIED:
             receipt = assignment.receipt(Outcome.OK, answer.sentence, output=answer.output, recovered=True)
@@ -443,6 +446,36 @@ def _has_ended(connection: Connection, remediation: str) -> bool:
     return row is not None and row.ended_at is not None
 
 
+def _questions(assignment: Assignment) -> Iterator[tuple[Question, Sequence[SignedDecision]]]:
+    """Yield each question that people must have answered with yes before this action, and their answers.
+
+    Raises:
+        RefusedError: somebody would have to be asked, and the plan names nobody.
+    """
+    order, plan, gate = assignment.order, assignment.plan, assignment.planned.gate
+    if order.part is not Part.OTHERWISE and plan.gate is not None:
+        yield _question(order, plan.gate), order.decisions
+    if gate is not None:
+        yield _question(order, gate, about=_key_of(order, 1)), order.step_decisions
+    if order.iteration > 1:
+        judges = gate or plan.verdict
+        if judges is None:
+            raise RefusedError("not_approved", "The plan names nobody who could approve this.")
+        about = _key_of(order, order.iteration - 1)
+        yield _question(order, judges, about=about, in_doubt=True), order.verdicts
+
+
+def _question(order: ActionOrder, terms: GateTerms, *, about: str = "", in_doubt: bool = False) -> Question:
+    """Return a question.  Whose turn it was is on record with each answer that was counted."""
+    return Question(
+        terms=terms,
+        plan_digest=order.plan_digest,
+        about=about,
+        in_doubt=in_doubt,
+        links=len(terms.otherwise),
+    )
+
+
 def _refuse_foreign_key(order: ActionOrder) -> None:
     """Refuse a key that is not the step's own: under another one it would be done a second time."""
     if order.key != _key_of(order, order.iteration):
@@ -456,6 +489,23 @@ def _key_of(order: ActionOrder, iteration: int) -> str:
 def _keys_up_to(order: ActionOrder) -> Iterator[str]:
     """Yield the keys under which the step was ordered so far, this order's included."""
     return (_key_of(order, iteration) for iteration in range(1, order.iteration + 1))
+
+
+def _later_intents(assignment: Assignment) -> list[str]:
+    """Return the events that say: somebody has gone on after this attempt."""
+    order, attempts = assignment.order, range(1, assignment.planned.attempts + 1)
+    later = [f"{order.key}/intent/{attempt}" for attempt in attempts if attempt > order.attempt]
+    once_more = _key_of(order, order.iteration + 1)
+    return [*later, *(f"{once_more}/intent/{attempt}" for attempt in attempts)]
+
+
+def _time_left(assignment: Assignment, begun_at: datetime) -> float:
+    """Return how many seconds an attempt that began then may still act.
+
+    However far the clock has been put back since, that is never more than it may take in all.
+    """
+    left = begun_at + assignment.planned.timeout - datetime.now(UTC)
+    return min(max(left, timedelta()), assignment.planned.timeout).total_seconds()
 
 
 def _last_begun(connection: Connection, assignment: Assignment) -> datetime | None:

@@ -8,8 +8,8 @@ For a check, silence is an answer: a refused connection, a reset or a time-out i
 nothing about the service, and is an error.
 
 A request is sent once, under the action's key in the header `Idempotency-Key`.  Its errors are
-sorted by what may have happened: not connected, not done; refused with 4xx, not done; 5xx, a
-reset or no answer after it was sent, unknown.
+sorted by what may have happened: not connected, not done; refused with 4xx, not done; 5xx, 302 or
+303, a reset or no answer after it was sent, unknown.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -34,7 +35,7 @@ from activities.transport import (
     read_at_most,
     was_never_sent,
 )
-from runbooks.errors import FailedError, MeasureError, NotSentError, UnknownOutcomeError
+from runbooks.errors import FailedError, MeasureError, NotSentError, ParamedicError, UnknownOutcomeError
 from runbooks.model.action import ActionClass, ActionResult, Effect, UrlPath
 
 _CHECK_BODY_LIMIT = 64 * 1024  # bytes
@@ -43,7 +44,11 @@ _TEXT_LIMIT = 2048  # bytes
 _DOT_SEGMENT = re.compile(r"(^|/)(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x20\x7f\\#]")
 _TOO_EARLY_OR_MANY = frozenset({425, 429})
-_SAYS_NOTHING_OF_EARLIER = frozenset({401, 403, 407, 408, 409})
+_SAYS_NOTHING_OF_EARLIER = frozenset({401, 403, 404, 407, 408, 409, 410, 412})
+"""What a request may be answered because the one before it was carried out, or because it was asked again."""
+
+_SEE_ELSEWHERE = frozenset({302, 303})
+"""How many services answer a request that they have carried out: the result stands elsewhere."""
 
 
 def _stays_below_its_endpoint(path: str) -> str:
@@ -148,11 +153,11 @@ async def request(parameters: Request, scene: Scene) -> ActionResult:
 
     Raises:
         NotSentError: it did not leave, or was refused before anybody looked at it (425, 429).
-        FailedError: 3xx and 4xx; the endpoint is unknown.
-        UnknownOutcomeError: 5xx, a reset or no answer after it was sent; and, where an earlier attempt
-            may have been carried out, a 4xx that says nothing about that attempt (a rotated token).
+        FailedError: 4xx and most of 3xx; the endpoint is unknown.
+        UnknownOutcomeError: 5xx, 302, 303, a reset or no answer after it was sent; and, where an earlier
+            attempt may have been carried out, a 4xx that says nothing about that attempt (a rotated token).
     """
-    connection = _endpoint(scene, parameters.endpoint, FailedError)
+    connection = _endpoint(scene, parameters.endpoint, scene.refusal)
     client = _client(scene, parameters.endpoint, connection)
     content = b"" if parameters.body is None else json.dumps(parameters.body).encode()
     headers = {"Idempotency-Key": scene.key} | ({"Content-Type": "application/json"} if content else {})
@@ -185,6 +190,10 @@ def _refuse_unless_done(parameters: Request, status: int, body: bytes, attempt: 
         return
     said = body[:200].decode(errors="replace").strip()
     sentence = f"{parameters.endpoint} answered {status}{': ' + said if said else ''}"
+    if status in _SEE_ELSEWHERE:
+        raise UnknownOutcomeError(
+            f"{parameters.endpoint} answered {status}: it may have been carried out; redirects are not followed"
+        )
     if httpx.codes.is_redirect(status):
         raise FailedError(
             f"{parameters.endpoint} answered {status}: redirects are not followed, mend the url"
@@ -196,7 +205,7 @@ def _refuse_unless_done(parameters: Request, status: int, body: bytes, attempt: 
     raise UnknownOutcomeError(sentence)
 
 
-def _endpoint(scene: Scene, name: str, error: type[MeasureError | FailedError]) -> EndpointConnection:
+def _endpoint(scene: Scene, name: str, error: Callable[[str], ParamedicError]) -> EndpointConnection:
     found = scene.connections.endpoints.get(name)
     if found is None:
         known = ", ".join(sorted(scene.connections.endpoints)) or "none"

@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from activities.lazily import lazily
 from runbooks.errors import ParamedicError
-from runbooks.model.decision import SignedDecision
+from runbooks.model.base import canonical
+from runbooks.model.decision import SIGNED_PREFIX, UNSIGNED, SignedDecision
 
 if TYPE_CHECKING:
     from cryptography import exceptions
@@ -38,24 +39,32 @@ def key_id(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
+def covers(public_key: bytes, signature: str, decision: Mapping[str, Any]) -> bool:
+    """Return whether this raw key signed a decision, given as a record's body holds it.  Never raises.
+
+    The words of its reason may be redacted: the signature covers their digest.
+    """
+    said = {name: value for name, value in decision.items() if name not in UNSIGNED}
+    try:
+        key = ed25519.Ed25519PublicKey.from_public_bytes(public_key)
+        key.verify(base64.b64decode(signature, validate=True), SIGNED_PREFIX + canonical(said))
+    except (exceptions.InvalidSignature, ValueError, TypeError):  # of what somebody else may have written
+        return False
+    return True
+
+
 class TrustedKeys:
     """The listeners that are believed.
 
     Args:
         public_keys: raw Ed25519 public keys, 32 bytes each.
-
-    Raises:
-        PublicKeyWrongError: one of them is no such key.
     """
 
     def __init__(self, public_keys: Iterable[bytes]) -> None:
+        self._raw: dict[str, bytes] = {}
         self._keys: dict[str, ed25519.Ed25519PublicKey] = {}
         for raw in public_keys:
-            if len(raw) != PUBLIC_KEY_LENGTH:
-                raise PublicKeyWrongError(
-                    f"a public key has {PUBLIC_KEY_LENGTH} bytes, this one has {len(raw)}: "
-                    "give the Ed25519 key itself in base64, without a header"
-                )
+            self._raw[key_id(raw)] = raw
             self._keys[key_id(raw)] = ed25519.Ed25519PublicKey.from_public_bytes(raw)
 
     @classmethod
@@ -65,7 +74,7 @@ class TrustedKeys:
         Raises:
             PublicKeyWrongError: one of them is no such key.
         """
-        return cls([*own, *(_decode(text) for text in others)])
+        return cls([*own, *map(parse_public_key, others)])
 
     @property
     def ids(self) -> frozenset[str]:
@@ -79,16 +88,31 @@ class TrustedKeys:
             return False
         try:
             key.verify(signed.signature_bytes(), signed.decision.signed_bytes())
+            return signed.decision.reason_is_sealed()
         except (
             exceptions.InvalidSignature,
             ValueError,
         ):  # ValueError: not base64, or text that no bytes can hold
             return False
-        return True
+
+    def signer_of(self, signed: SignedDecision) -> bytes | None:
+        """Return the raw key of the trusted listener that signed exactly this decision; None: none did.  Never raises."""
+        return self._raw[signed.key_id] if self.verify(signed) else None
 
 
-def _decode(text: str) -> bytes:
+def parse_public_key(text: str) -> bytes:
+    """Return the raw Ed25519 key that `text` holds as base64.
+
+    Raises:
+        PublicKeyWrongError: it holds none.
+    """
     try:
-        return base64.b64decode(text, validate=True)
+        raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise PublicKeyWrongError(f"the public key {text[:12]!r}... is not base64: {error}") from error
+    if len(raw) != PUBLIC_KEY_LENGTH:
+        raise PublicKeyWrongError(
+            f"a public key has {PUBLIC_KEY_LENGTH} bytes, this one has {len(raw)}: "
+            "give the Ed25519 key itself in base64, without a header"
+        )
+    return raw

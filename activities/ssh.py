@@ -88,13 +88,13 @@ async def run(parameters: Run, scene: Scene) -> ActionResult:
     connection = scene.connections.hosts.get(parameters.host)
     if connection is None:
         known = ", ".join(sorted(scene.connections.hosts)) or "none"
-        raise FailedError(f"there is no host {parameters.host!r} in the connections file; known: {known}")
+        raise scene.refusal(f"there is no host {parameters.host!r} in the connections file; known: {known}")
     client = await _connect(parameters.host, connection)
     try:
         answer = await _ask(client, _request(parameters, connection, scene.key), parameters)
     finally:
         client.abort()  # all has been said, or nothing more will be
-    return _judge(answer, parameters)
+    return _judge(answer, parameters, scene)
 
 
 async def _connect(host: str, connection: HostConnection) -> asyncssh.SSHClientConnection:
@@ -124,6 +124,8 @@ async def _connect(host: str, connection: HostConnection) -> asyncssh.SSHClientC
         raise NotSentError(f"{host}: no connection: {_reason(error)}") from error
     except SecretMissingError as error:
         raise NotSentError(f"{host}: {error}") from error
+    except ValueError as error:  # what asyncssh says of a host key, or a private one, that is none
+        raise NotSentError(f"{host}: its keys in the connections file cannot be used: {error}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -171,21 +173,22 @@ _ESCAPED = [
 ]
 
 
-def _judge(answer: _Answer, parameters: Run) -> ActionResult:
+def _judge(answer: _Answer, parameters: Run, scene: Scene) -> ActionResult:
     """Return the result of a command that succeeded; raise what anything else means."""
     hello, final, rest = _lines_of(answer.output)
     if final[:1] == ["done"]:
         return _judge_done([int(number) for number in final[1:]], rest, parameters)
     why = " ".join(final[1:])
     if final[:1] == ["refused"]:
-        raise FailedError(f"{parameters.host}: not run: {why}")
+        raise scene.refusal(f"{parameters.host}: not run: {why}")
     if final[:1] == ["running"]:
         raise UnknownOutcomeError(f"{parameters.host}: running: {why}")
     if final[:1] == ["lost"]:
         raise UnknownOutcomeError(f"{parameters.host}: lost: {why}")
     if not hello and answer.exit_status is not None:
         # The wrapper greets before it touches anything: it never ran.
-        raise FailedError(f"{parameters.host} does not run our commands: {_last_line(_text(answer.errors))}")
+        said = _last_line(_text(answer.errors))
+        raise scene.refusal(f"{parameters.host} does not run our commands: {said}")
     raise UnknownOutcomeError(f"{parameters.host}: the connection was lost; the command may run on")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activities.actions import Action, Probe, ProbeAnswer, Scene, action
 from activities.connections import SecretMissingError, SupervisorConnection
@@ -61,6 +61,10 @@ class _Process(BaseModel):
     @property
     def started_at(self) -> str:
         return datetime.fromtimestamp(self.start, UTC).isoformat()
+
+
+class TurnedAwayError(FailedError):
+    """Whoever answered at supervisord's address did not take the call: our password, the wrong url."""
 
 
 class FaultError(Exception):
@@ -115,8 +119,8 @@ async def restart(parameters: Restart, scene: Scene) -> ActionResult:
     Raises:
         NotSentError: supervisord was not reached.
         FailedError: it refused (unknown process, our password), or the process did not start.
-        UnknownOutcomeError: it was reached, and did not answer; or it was stopped, and then no more
-            reached.
+        UnknownOutcomeError: it was reached, and did not answer; or it was stopped or started, and what
+            it is now cannot be told.
     """
     supervisor = _Supervisor.of(parameters, scene)
     before = await supervisor.info()
@@ -125,11 +129,14 @@ async def restart(parameters: Restart, scene: Scene) -> ActionResult:
         await supervisor.stop()
     try:
         await supervisor.start()
+    except (NotSentError, TurnedAwayError) as error:
+        if not was_up:
+            raise
+        raise UnknownOutcomeError(f"{parameters.process} was stopped, and then: {error}") from error
+    try:
         after = await supervisor.info()
-    except NotSentError as error:
-        raise UnknownOutcomeError(
-            f"{parameters.process} was stopped or started, and then: {error}"
-        ) from error
+    except EffectError as error:
+        raise UnknownOutcomeError(f"{parameters.process} was started, and then: {error}") from error
     sentence = (
         f"restarted {parameters.process}: process {before.pid} is now {after.pid}"
         if was_up
@@ -153,7 +160,7 @@ class _Supervisor:
         connection = scene.connections.supervisors.get(name)
         if connection is None:
             known = ", ".join(sorted(scene.connections.supervisors)) or "none"
-            raise FailedError(f"there is no supervisor {name!r} in the connections file; known: {known}")
+            raise scene.refusal(f"there is no supervisor {name!r} in the connections file; known: {known}")
         client = scene.clients.get(f"supervisor/{name}", lambda: _open(connection))
         return cls(name, parameters.process, client)
 
@@ -163,6 +170,10 @@ class _Supervisor:
             return _Process.model_validate(await self._call("getProcessInfo", self._process))
         except FaultError as fault:
             raise await self._failed("cannot be asked about", fault) from fault
+        except ValidationError as error:
+            raise NotSentError(
+                f"{self._name} does not tell how {self._process} is: is it supervisord?"
+            ) from error
         except UnknownOutcomeError as error:
             raise NotSentError(str(error)) from error
 
@@ -183,8 +194,15 @@ class _Supervisor:
     async def _failed(self, what: str, fault: FaultError) -> FailedError:
         if fault.code != _BAD_NAME:
             return FailedError(f"{self._name} {what} {self._process}: {fault}")
-        known = ", ".join(str(each["name"]) for each in await self._call("getAllProcessInfo"))
-        return FailedError(f"{self._name} knows no process {self._process!r}; known: {known or 'none'}")
+        return FailedError(f"{self._name} knows no process {self._process!r}; known: {await self._known()}")
+
+    async def _known(self) -> str:
+        """Return the names that there are, as a courtesy: not to get them changes nothing."""
+        try:
+            processes = await self._call("getAllProcessInfo")
+            return ", ".join(str(each["name"]) for each in processes) or "none"
+        except (EffectError, FaultError, TypeError, LookupError):
+            return "cannot be told"
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         """Call `supervisor.<method>`.
@@ -206,21 +224,20 @@ class _Supervisor:
         except SecretMissingError as error:
             raise NotSentError(f"{self._name}: {error}") from error
         if answer.status_code == _UNAUTHORIZED:
-            raise FailedError(f"{self._name} does not accept our user or password; nothing was done")
+            raise TurnedAwayError(f"{self._name} does not accept our user or password")
         if not answer.is_success or not whole:
-            refused = FailedError if answer.is_client_error else UnknownOutcomeError
+            refused = TurnedAwayError if answer.is_client_error else UnknownOutcomeError
             raise refused(f"{self._name} answered {answer.status_code}")
         return _value_of(body, self._name)
 
 
 def _value_of(body: bytes, name: str) -> Any:
     try:
-        values, _ = xmlrpc.client.loads(body.decode())
+        return xmlrpc.client.loads(body.decode())[0][0]
     except xmlrpc.client.Fault as fault:
         raise FaultError(fault.faultCode, fault.faultString) from fault
-    except (ValueError, ExpatError, xmlrpc.client.Error) as error:
+    except (ValueError, TypeError, LookupError, ExpatError, xmlrpc.client.Error) as error:
         raise UnknownOutcomeError(f"{name}: the answer is not XML-RPC: is the url right?") from error
-    return values[0]
 
 
 def _open(connection: SupervisorConnection) -> httpx.AsyncClient:

@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from bench import ledger
+from bench import clicks, language, ledger
 from bench.contenders import Contender, run_bare
 from bench.load import Driver, Metrics, Samples
 from bench.paramedic import run_paramedic
@@ -72,14 +72,20 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     warn_if_servers_differ(done, console)
     summary = summarise({name: [one.metrics for one in done if one.contender == name] for name in contenders})
     console.print(render(summary))
+    pressed = await clicks.measure()
+    console.print(clicks.render(pressed))
     found = await ledger.measure_all()
     console.print(ledger.render(found))
+    spoken = language.measure()
+    console.print(language.render(spoken))
     if arguments.out:
         written = {
             "machine": facts,
             "summary": summary,
             "passes": [vars(one) for one in done],
+            "clicks": asdict(pressed),
             "ledger": [asdict(each) for each in found],
+            "language": asdict(spoken),
         }
         arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         console.print(f"written: {arguments.out}")

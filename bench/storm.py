@@ -190,7 +190,7 @@ class Storm:
         self.found.asked_after = time.monotonic() - at
         await asyncio.sleep(max(0.0, begun + self.plan.within * ANSWERED_AT - time.monotonic()))
         at = time.monotonic()
-        await self._hands.press(button.channel, button.ts, APPROVE, as_person="alice")
+        await self._hands.press_button(button)
         while not await self._acted_on_asking() and time.monotonic() - at < PATIENCE:  # noqa: ASYNC110 - the sink is another process
             await asyncio.sleep(0.05)
         self.found.acted_after = time.monotonic() - at

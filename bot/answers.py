@@ -27,6 +27,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ledger import records
+from activities.ledger.bodies import recordable_text
 from activities.ledger.clicks import Click, Reception, accept_click, claim_clicks, click_done, stream_for
 from activities.ledger.store import Ledger, Transaction
 from bot.keys import ListenerKey
@@ -34,7 +35,7 @@ from bot.policy.doorkeeper import Doorkeeper, NotPermittedError
 from bot.policy.subjects import question_of_answer
 from runbooks.errors import LedgerError, ParamedicError
 from runbooks.model.base import Value
-from runbooks.model.decision import Decision, Principal, SignedDecision
+from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.record import Entry, Record, RecordKind
 from runbooks.policy.story import GateStory, Story, StoryError, read_story
 from runbooks.ports.case import Judgement
@@ -227,14 +228,27 @@ class Answers:
         story = _story(await self._stream(click.remediation))
         return _closed(story, click) if story else "this question is not known here"
 
+    async def asked(self, click: Click) -> tuple[Story, GateStory] | None:
+        """Return the remediation and the question that was clicked; None where that is not open, or not known.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        story = _story(await self._stream(click.remediation))
+        if story is None or _closed(story, click) is not None:
+            return None
+        return story, _gate_of(story, click)
+
     async def run(self) -> None:
         """Deliver clicks until cancelled, those of an earlier process included."""
         async with asyncio.TaskGroup() as deliveries:
             while True:
                 self._wake.clear()
-                for click in await self._claim():
+                claimed = await self._claim()
+                for click in claimed:
                     deliveries.create_task(self._deliver_in_time(click))
-                await self._next_round()
+                if len(claimed) < AT_ONCE:  # else there may be more, and nobody will say so
+                    await self._next_round()
 
     async def _next_round(self) -> None:
         try:
@@ -292,11 +306,16 @@ class Answers:
     async def _decide(self, click: Click, story: Story) -> None:
         gate = _gate_of(story, click)
         try:
-            principal = await self._people.look_up(click.person, gate.approvers)
+            # Also of groups that are asked later: by the time it is judged, it may be their turn.
+            principal = await self._people.look_up(click.person, gate.everybody)
             if self._doorkeeper is not None:
                 question = question_of_answer(click.answer, story, gate)
-                await self._doorkeeper.admit(click.person, question)
-        except (PersonRefusedError, NotPermittedError) as error:
+                await self._doorkeeper.admit(click.person, question, source=click.via)
+        except PersonRefusedError as error:  # the policy, which knows whom they could ask, was not asked
+            whom = " or ".join(gate.approvers)
+            await self._refuse(click, story, f"{error}; ask somebody of {whom}")
+            return
+        except NotPermittedError as error:
             await self._refuse(click, story, str(error))
             return
         signed = self._key.sign(_decision(click, story, gate, principal))
@@ -347,9 +366,11 @@ class Answers:
 
     async def _object(self, click: Click, story: Story, objection: str, *, late: bool = False) -> None:
         latest = _story(await self._stream(click.remediation)) or story
-        if _counted(latest, click):
-            return  # a double click: the first one counted, and the card says so
         closed = _closed(latest, click)
+        if _counted(latest, click):
+            if closed is None:  # others must still approve, and the person may think that twice is two
+                await self._voice.tell(click, _once_is_enough(_gate_of(latest, click)))
+            return  # a double click: the first one counted, and the card says so
         if late or closed is not None:
             await self._voice.closed(click, late_answer(closed or objection))
         else:
@@ -425,10 +446,11 @@ def _decision(click: Click, story: Story, gate: GateStory, principal: Principal)
         id=click.id,
         gate=gate.gate,
         remediation=story.remediation,
-        plan_digest=gate.plan_digest,
+        plan_digest=click.shown or gate.plan_digest,
         answer=click.answer,
-        principal=principal,
-        about=gate.doubt.key if gate.doubt else "",
+        # As the ledger can keep it: what is signed must be what stands there.
+        principal=principal.model_copy(update={"name": recordable_text(principal.name)}),
+        about=gate.about,
         reason=click.reason,
         via=click.via,
         decided_at=click.at,
@@ -461,13 +483,20 @@ def _refused_decision(click: Click, story: Story, signed: SignedDecision | None)
         plan_digest=gate.plan_digest if gate else "",
         answer=click.answer,
         principal=Principal(key=click.person),
-        about=gate.doubt.key if gate and gate.doubt else "",
+        about=gate.about if gate else "",
         reason=click.reason,
         via=click.via,
         decided_at=click.at,
         expires_at=gate.expires_at if gate else click.at,
     )
     return {"decision": unsealed.model_dump(mode="json"), "key_id": "", "signature": ""}
+
+
+def _once_is_enough(gate: GateStory) -> str:
+    """Return what a person is told who gives an answer again that counted, while it still waits for others."""
+    answer = Answer.AGAIN if gate.doubt else Answer.APPROVED
+    missing = gate.need - len(gate.given(answer))
+    return f"You have answered already, and it counts once. {missing} more must approve."
 
 
 def late_answer(closed: str) -> str:

@@ -38,24 +38,28 @@ from bot.answers import Answers, Silence, TemporalWorkflows
 from bot.brake import Brake
 from bot.catalog import Catalog
 from bot.connections_file import read_connections
+from bot.desk import Desk
 from bot.feeder import Feeder
 from bot.http.application import ALERTS, SLACK, build_http
 from bot.http.authentication import Gatekeeper
 from bot.http.health import Health, ledger_is_writable, temporal_is_reachable
 from bot.http.receiver import Receiver
 from bot.http.server import HttpServer
+from bot.http.terminal import TerminalDoor
 from bot.intake import Intake
 from bot.keys import ListenerKey
+from bot.logins import Logins
 from bot.metrics import Metrics
 from bot.only_one import only_one
 from bot.operations import Operations
-from bot.people import LocalPeople
+from bot.people import LocalPeople, OnePersonOneKey
 from bot.policy.doorkeeper import Doorkeeper, Knower, LocalMembers
 from bot.policy.policy_file import PolicyFile
 from bot.reconcile import Reconciler, SeenWorkflows
 from bot.running import until_signal
 from bot.sealer.child import SealerOnCall
 from bot.settings import Settings
+from bot.stops import StoppableWorkflows, Stops
 from bot.temporal_client import NoTemporalError, connect, connect_patiently
 from bot.temporal_server import TemporalServer
 from bot.trimming import can_trim, keep_trimming
@@ -149,7 +153,7 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         embedded = settings.temporal_address is None
         client = await connect(settings, address, lazy=not embedded)
 
-        voices = slack.Voices(settings, ledger, connections.groups) if settings.slack == "on" else None
+        voices = slack.Voices(settings, ledger, connections) if settings.slack == "on" else None
         key = ListenerKey.load_or_create(settings.data / "keys")
         trusted = TrustedKeys.from_texts([key.public_key], settings.decision_keys)
 
@@ -190,33 +194,48 @@ async def run_process(settings: Settings, parts: Parts) -> None:
                 knowers,
                 thaw_group=settings.thaw_group,
                 owner_of=intake.owner_of,
+                local_people=settings.local_people_decide,
             )
+            logins = Logins(ledger, lifetime=settings.login_lifetime)
+            running.add("logins", logins.run())
             operations = Operations(
-                ledger, intake, freeze_file=freeze_file, doorkeeper=doorkeeper, windows=windows
+                ledger, intake, freeze_file=freeze_file, doorkeeper=doorkeeper, windows=windows, logins=logins
             )
             running.add("brake", _settle(operations.brake))
+            running.add("stops", Stops(ledger, StoppableWorkflows(client)).run())
             slack_receiver = None
             if voices is None:
                 answers = Answers(
                     ledger,
                     key=key,
-                    people=LocalPeople(connections.groups),
+                    people=OnePersonOneKey(LocalPeople(connections.groups), connections.people),
                     workflows=TemporalWorkflows(client),
                     voice=Silence(),
                     doorkeeper=doorkeeper,
                 )
                 running.add("answers", answers.run())
             else:
+                voices.tally.count = metrics.slack_call
                 conversation = slack.Conversation(voices, ledger, operations, key, client)
                 stack.push_async_callback(conversation.stop)
                 await conversation.start(running)
+                answers = conversation.answers
                 slack_receiver = conversation.receiver(metrics.slack_request)
 
             receiver = Receiver(intake, Gatekeeper(settings.webhook_tokens, settings.webhook_basic), metrics)
             stack.callback(receiver.close)
-            health = Health({"ledger": ledger_is_writable(ledger), "temporal": temporal_is_reachable(client)})
+            health = Health(
+                {"ledger": ledger_is_writable(ledger), "temporal": temporal_is_reachable(client)},
+                notes={"slack": voices.poster.note} if voices else {},
+            )
             http = HttpServer(
-                build_http(receiver, metrics, health, slack=slack_receiver),
+                build_http(
+                    receiver,
+                    metrics,
+                    health,
+                    slack=slack_receiver,
+                    terminal=TerminalDoor(logins, Desk(ledger, operations, logins, answers.receive)),
+                ),
                 host=settings.http_host,
                 port=settings.http_port,
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from activities.freeze_file import add_freeze, read_freezes, remove_freeze
+from activities.freeze_file import add_freeze, forget_freezes, read_freezes, remove_freeze, written_at
 from activities.ledger import freezes
 from activities.ledger.store import Ledger, Transaction
 from runbooks.errors import LedgerError, ParamedicError
@@ -107,11 +107,24 @@ class Brake:
         """
         if not read_freezes(self._file):
             return
-        await self._writable().write(self._settle)
+        released = await self._writable().write(self._settle)
+        if not released:
+            return
+        try:
+            forget_freezes(self._file, released)
+        except OSError as error:
+            log.warning("a freeze that was lifted stays in the file", file=str(self._file), error=str(error))
 
-    def _settle(self, transaction: Transaction) -> None:
-        """Read the file again inside the transaction: a thaw comes wholly before it or wholly after."""
+    def _settle(self, transaction: Transaction) -> list[Freeze]:
+        """Record what is not on record, and return what was lifted since, by a process with another file.
+
+        The file is read again inside the transaction: a thaw comes wholly before it or wholly after.
+        """
+        released = []
         for freeze in read_freezes(self._file):
+            if self._is_released(transaction, freeze):
+                released.append(freeze)
+                continue
             freezes.freeze(
                 transaction,
                 freeze.scope,
@@ -120,6 +133,12 @@ class Brake:
                 reason=freeze.reason,
                 at=freeze.at,
             )
+        return released
+
+    def _is_released(self, transaction: Transaction, freeze: Freeze) -> bool:
+        """Return whether it was lifted after it was pulled, and after anybody last touched the file."""
+        released_at = freezes.released_at(transaction.connection, freeze.scope)
+        return released_at is not None and released_at > max(freeze.at, written_at(self._file))
 
     async def freezes(self) -> tuple[Freeze, ...]:
         """Return all brakes that are pulled, each scope once.

@@ -69,10 +69,15 @@ class ListenerKey:
 
     def sign(self, decision: Decision) -> SignedDecision:
         """Return `decision` under this key's seal."""
+        decision = decision.with_sealed_reason(self._salt_for(decision))
         signature = self._private_key.sign(decision.signed_bytes())
         return SignedDecision(
             decision=decision, key_id=self.key_id, signature=base64.b64encode(signature).decode()
         )
+
+    def _salt_for(self, decision: Decision) -> str:
+        """Return what only this key can work out, and always the same: a decision that is sealed again is equal."""
+        return self._private_key.sign(f"paramedic-reason-v1\n{decision.id}".encode()).hex()
 
 
 def private_key_in(path: Path, what: str) -> ed25519.Ed25519PrivateKey:

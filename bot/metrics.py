@@ -56,6 +56,7 @@ SLACK_REQUESTS = (
     "late",
     "failed",
 )
+SLACK_CALLS = ("done", "paused", "refused", "no_answer", "plain", "fallback", "nowhere")
 GATE_OUTCOMES = ("approved", "denied", "happened", "again", "stopped", "expired", "withdrawn")
 
 _ENDINGS = frozenset(ending.value for ending in Ending)
@@ -203,6 +204,13 @@ class Metrics:
             registry=registry,
         )
 
+        self._slack_calls = Counter(
+            "paramedic_slack_calls",
+            "Messages on their way to Slack, by what became of them; `nowhere`: no channel took one."
+            + _PROCESS,
+            ("outcome",),
+            registry=registry,
+        )
         self._slack_requests = Counter(
             "paramedic_slack_requests",
             "Requests to the address that Slack posts to, by what was made of them." + _PROCESS,
@@ -266,6 +274,10 @@ class Metrics:
     def slack_request(self, outcome: str) -> None:
         """Count one request that says it comes from Slack."""
         self._slack_requests.labels(outcome if outcome in SLACK_REQUESTS else OTHER).inc()
+
+    def slack_call(self, outcome: str) -> None:
+        """Count what became of one attempt to say something in Slack."""
+        self._slack_calls.labels(outcome if outcome in SLACK_CALLS else OTHER).inc()
 
     # --- what is true right now ------------------------------------------------------------------
 

@@ -10,28 +10,31 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from activities.ledger import inbox, leases, records, remediations
+from activities.ledger import inbox, leases, records, remediations, stops
 from activities.ledger.inbox import Delivery
 from activities.ledger.leases import KeptTarget
+from activities.ledger.logins import Login, LoginEnding
 from activities.ledger.store import Ledger
 from activities.windows import WindowsError, WindowsFile
 from bot.brake import Brake
-from bot.catalog import aim
+from bot.catalog import Catalog, aim
 from bot.intake import Intake
+from bot.logins import Logins
 from bot.policy.doorkeeper import Doorkeeper
 from bot.policy.questions import Question, TargetFacts, Verb
 from bot.policy.rulings import admit_on_record
-from bot.policy.subjects import question_of_run
-from runbooks.errors import ParamedicError
+from bot.policy.subjects import question_of_run, question_of_stop
+from runbooks.errors import ParamedicError, RefusedError
 from runbooks.language.facts import Facts
 from runbooks.model.alert import Alert, AlertStatus
 from runbooks.model.base import Value
+from runbooks.model.decision import Answer
 from runbooks.model.freeze import Freeze
 from runbooks.model.record import Record
 from runbooks.model.runbook import Autonomy, Runbook
-from runbooks.policy.story import Phase, Story, StoryError, read_story
+from runbooks.policy.story import GateStory, Phase, Story, StoryError, read_story
 
 
 class RequestError(ParamedicError):
@@ -66,6 +69,14 @@ class RunRequested(Value):
     target: str
 
 
+class Stopped(Value):
+    """A remediation that does nothing more, from now on."""
+
+    remediation: str
+    runbook: str
+    target: str
+
+
 class StatusLine(Value):
     """One remediation in progress.
 
@@ -84,15 +95,31 @@ class GateLine(Value):
     """One gate that waits for people.
 
     Attributes:
-        doubt: the action, where the question is what became of it; empty where a plan is to be approved.
+        approvers: the groups that are asked by now.
+        need: how many people must approve; `given` of them did.
+        expires_at: when it ends, whoever is asked by then.
+        asked_until: when others are asked too, or it ends.
+        then: the groups that are asked too after that; empty where it ends.
+        step: the step, where it is about that one alone.
+        doubt: the action, where the question is what became of it.  Neither: a plan is to be approved.
     """
 
     remediation: str
     runbook: str
     target: str
     approvers: tuple[str, ...]
+    need: int = 1
+    given: int = 0
     expires_at: datetime
+    asked_until: datetime | None = None
+    then: tuple[str, ...] = ()
+    step: str = ""
     doubt: str = ""
+
+    @property
+    def until(self) -> datetime:
+        """When those who are asked now have had their time."""
+        return self.asked_until or self.expires_at
 
 
 class OpenWindow(Value):
@@ -134,6 +161,7 @@ class Operations:
         freeze_file: the brake's file.
         windows: None where the installation has no maintenance windows.
         doorkeeper: says whether the person who asks may do that.
+        logins: None where nobody can log in from here.
     """
 
     def __init__(
@@ -144,9 +172,11 @@ class Operations:
         freeze_file: Path,
         doorkeeper: Doorkeeper,
         windows: WindowsFile | None = None,
+        logins: Logins | None = None,
     ) -> None:
         self._ledger = ledger
         self._windows = windows or WindowsFile(None)
+        self._logins = logins
         self.doorkeeper = doorkeeper
         self._intake = intake
         self.brake = Brake(ledger, freeze_file=freeze_file)
@@ -180,7 +210,7 @@ class Operations:
             NotPermittedError: the policy does not let them.
             LedgerError: it could not be written down; nothing was begun.
         """
-        runbook = self._find(name)
+        runbook = self.find(name)
         at = datetime.now(UTC)
         alert = Alert(
             status=AlertStatus.FIRING,
@@ -210,7 +240,17 @@ class Operations:
         self._intake.wake(acceptance.entries)
         return RunRequested(entry=acceptance.entries[0].entry, runbook=runbook.name, target=match.target)
 
-    def _find(self, name: str) -> Runbook:
+    @property
+    def catalog(self) -> Catalog:
+        """The runbooks in force."""
+        return self._intake.catalog
+
+    def find(self, name: str) -> Runbook:
+        """Return a runbook in force.
+
+        Raises:
+            RequestError: there is none of that name; the message has the nearest.
+        """
         catalog = self._intake.catalog
         if name in catalog.runbooks:
             return catalog.runbooks[name]
@@ -242,9 +282,7 @@ class Operations:
             phase = story.phase if story else "unreadable"
             running.append(StatusLine(**place, phase=phase, since=row.opened_at))
             if story and (gate := story.open_gate) is not None:
-                doubt = gate.doubt.name if gate.doubt else ""
-                asked = {"approvers": gate.approvers, "expires_at": gate.expires_at, "doubt": doubt}
-                gates.append(GateLine(**place, **asked))
+                gates.append(GateLine(**place, **_asked(gate)))
         windows, problem = self._open_windows()
         return Status(
             frozen=frozen,
@@ -277,6 +315,27 @@ class Operations:
         await self._admit(Question(verb=Verb.THAW, scope=scope), actor=actor, source=source)
         return await self.brake.thaw(scope, reason, actor=actor, source=source)
 
+    async def stop(self, remediation: str, reason: str, *, actor: str, source: str) -> Stopped:
+        """Let one remediation do nothing more.  It is on record when this returns, and holds from then on.
+
+        Raises:
+            RequestError: there is no such remediation, or it has ended.
+            NotPermittedError: the policy does not let them.
+            LedgerError: it could not be recorded; the remediation goes on.
+        """
+        name = remediation.upper()
+        story = _story(await self._ledger.read(lambda c: records.stream_of(c, name)))
+        if story is None:
+            raise RequestError(f"there is no remediation {name}; status shows those in progress")
+        await self._admit(question_of_stop(story), actor=actor, source=source)
+        try:
+            await self._ledger.write(
+                lambda t: stops.ask_to_stop(t, name, actor=actor, source=source, reason=reason)
+            )
+        except RefusedError as error:
+            raise RequestError(str(error)) from error
+        return Stopped(remediation=name, runbook=story.runbook, target=story.target)
+
     async def release(self, target: str, reason: str, *, actor: str, source: str) -> KeptTarget | None:
         """Give back a target that is kept because of an unknown outcome.  Return it; None: it was not kept.
 
@@ -290,8 +349,43 @@ class Operations:
             lambda t: leases.give_back(t, target, actor=actor, source=source, reason=reason)
         )
 
+    async def log_in(self, code: str, *, actor: str, source: str) -> Login:
+        """Let the command line that shows this code speak for `actor`, who has typed it in Slack.
+
+        Raises:
+            LoginError: no such code waits, or they have tried too many.
+            LedgerError: it could not be recorded; nobody is logged in by it.
+        """
+        if self._logins is None:
+            raise RequestError("nobody can log in through this process")
+        return await self._logins.confirm(code, actor, source)
+
+    async def log_out(self, login: str, *, actor: str, source: str) -> list[Login]:
+        """End a login of this person, or with an empty name all of theirs.  Return those that counted.
+
+        Raises:
+            LedgerError: it could not be recorded; they go on counting.
+        """
+        if self._logins is None:
+            raise RequestError("nobody can log in through this process")
+        theirs = [each.id for each in await self._logins.current() if each.person == actor]
+        named = [each for each in theirs if login.upper() in {"", each}]
+        return await self._logins.end(named, LoginEnding.REVOKED, actor=actor, source=source)
+
     async def _admit(self, question: Question, *, actor: str, source: str) -> None:
         await admit_on_record(self.doorkeeper, question, ledger=self._ledger, actor=actor, source=source)
+
+
+def _asked(gate: GateStory) -> dict[str, Any]:
+    """Return what a line says of a gate: who is asked now, what is still missing, and who is next."""
+    answer = Answer.AGAIN if gate.doubt else Answer.APPROVED
+    return {
+        **gate.model_dump(include={"approvers", "need", "expires_at", "asked_until"}),
+        "given": len(gate.given(answer)),
+        "then": gate.otherwise[0].approvers if gate.otherwise else (),
+        "step": gate.gated.name if gate.gated else "",
+        "doubt": gate.doubt.name if gate.doubt else "",
+    }
 
 
 def _story(stream: Sequence[Record]) -> Story | None:

@@ -34,6 +34,27 @@ class LocalPeople:
         return Principal(key=person, name=person.removeprefix(LOCAL), groups=tuple(mine))
 
 
+class OnePersonOneKey:
+    """People who are known in several places, each as one person.  Implements `bot.answers.People`.
+
+    Where two must agree, nobody can be both of them, and nobody approves at a terminal what they asked
+    for in Slack.
+
+    Args:
+        known: the keys of each person, by a name.
+    """
+
+    def __init__(self, people: People, known: Mapping[str, Sequence[str]]) -> None:
+        self._people = people
+        self._keys = {key: tuple(keys) for keys in known.values() for key in keys}
+
+    async def look_up(self, person: str, groups: Sequence[str]) -> Principal:
+        """Look the person up where they came from, and return them under the key that stands for them."""
+        found = await self._people.look_up(person, groups)
+        keys = self._keys.get(person, (person,))
+        return found.model_copy(update={"key": keys[0], "also": keys[1:]})
+
+
 class PeopleEverywhere:
     """People of this machine, and those of a chat.  Implements `bot.answers.People`."""
 

@@ -51,6 +51,12 @@ class Settings(BaseModel):
     thaw_group: str | None = None
     """Group whose members may lift a freeze in Slack.  Unset: everybody in the workspace may."""
 
+    local_people: Literal["on", "off"] | None = None
+    """Whether people at a terminal of the machine may decide without a login.  Unset: where Slack is off."""
+
+    login_lifetime: timedelta = Field(default=timedelta(hours=12), gt=timedelta(), le=timedelta(days=7))
+    """How long a command line speaks for the person who has logged in there."""
+
     ledger_url: str | None = None
     """Database of the ledger as an SQLAlchemy URL.  Default: `ledger.db` in the data folder."""
 
@@ -111,6 +117,9 @@ class Settings(BaseModel):
     slack_channel: str = "#incidents"
     """Channel of the cards, as a name or an id."""
 
+    slack_fallback_channel: str = ""
+    """Channel for them while that one is archived, or the bot is not in it.  Unset: approvers are told directly."""
+
     slack_base_url: str = "https://slack.com/api/"
     """Base URL of the Web API.  Only the practice workspace has another."""
 
@@ -157,6 +166,11 @@ class Settings(BaseModel):
     def ledger(self) -> str:
         """The ledger's URL with the default filled in."""
         return self.ledger_url or f"sqlite:///{self.data.resolve() / 'ledger.db'}"
+
+    @property
+    def local_people_decide(self) -> bool:
+        """Whether people at a terminal of the machine may decide without a login, with the default filled in."""
+        return (self.local_people or ("on" if self.slack == "off" else "off")) == "on"
 
     @property
     def sealers_folder(self) -> Path:

@@ -21,7 +21,7 @@ ENDING_WORDS: Mapping[Ending, str] = {
     Ending.NOT_NEEDED: "Not needed: when it looked, there was nothing to do.",
     Ending.WITHHELD: "Withheld: it was not allowed to act, or did not know enough to act.",
     Ending.DENIED: "Denied: a person said no, and nothing was done.",
-    Ending.EXPIRED: "Expired: nobody answered in time, and nothing was done.",
+    Ending.EXPIRED: "Expired: too few answered in time, and nothing was done.",
     Ending.UNVERIFIED: "Unverified: it acted, and could not verify that this helped.",
     Ending.FAILED: "Failed: an action failed, or it is not known what came of it.",
     Ending.ROLLED_BACK: "Rolled back: it acted, this did not help, and what was done was undone.",
@@ -98,7 +98,9 @@ class Timeline(Told):
         """How it ended, in words, or what is going on."""
         if self.story.ending is None:
             return f"In progress: {self.story.phase}."
-        return ENDING_WORDS[self.story.ending]
+        words = ENDING_WORDS[self.story.ending]
+        # Between two steps a person may say no as well.
+        return words.replace("nothing was done", "nothing more was done") if self.story.actions else words
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -156,7 +158,8 @@ def is_told_elsewhere(record: Record, judged: Collection[str], opened_for: Seque
 
 
 def _durations(story: Story) -> Durations:
-    start, gate = story.opened_at, story.gate
+    start = story.opened_at
+    gate = next((each for each in story.gates if each.doubt is None), None)
     asked_at = gate.opens_at if gate else None
     begun_at = story.actions[0].begun_at if story.actions else None
     acted_at = max((action.ended_at for action in story.actions if action.ended_at), default=None)

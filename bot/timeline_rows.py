@@ -146,13 +146,33 @@ def _gate_asked(record: Record) -> dict[str, Any]:
             "what": f"Asked {' or '.join(data['approvers'])} whether this happened: {doubt['name']}",
             "details": [
                 doubt["evidence"],
-                f"an answer is needed by {until.astimezone(UTC):%H:%M:%S} UTC",
+                f"an answer is needed by {_time(until)}",
             ],
         }
+    gated = f" whether this may be done now: {data['gated']['name']}" if data.get("gated") else ""
+    until = datetime.fromisoformat(data.get("asked_until", data["expires_at"]))
     return {
-        "what": f"Asked {' or '.join(data['approvers'])}",
-        "details": [f"{data['need']} {people} must approve by {until.astimezone(UTC):%H:%M:%S} UTC"],
+        "what": f"Asked {' or '.join(data['approvers'])}{gated}",
+        "details": [
+            f"{data['need']} {people} must approve by {_time(until)}",
+            *(_link(link) for link in data.get("otherwise", ())),
+        ],
     }
+
+
+def _link(link: Mapping[str, Any]) -> str:
+    until = datetime.fromisoformat(link["until"])
+    return f"if not, {' and '.join(link['approvers'])} too, until {_time(until)}"
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def _gate_escalated(record: Record) -> dict[str, Any]:
+    until = datetime.fromisoformat(record.data["asked_until"])
+    groups = " and ".join(record.data["approvers"])
+    return {"what": f"Asked {groups} too", "details": [f"too few answered in time; until {_time(until)}"]}
 
 
 def _decision_received(record: Record) -> dict[str, Any]:
@@ -188,6 +208,10 @@ def _gate_closed(record: Record) -> dict[str, Any]:
     }
 
 
+def _stop(record: Record) -> dict[str, Any]:
+    return {"what": "Stopped it", "details": [record.data.get("reason", "")]}
+
+
 def _intent(record: Record) -> dict[str, Any]:
     data = record.data
     asked = f"{data['uses']} {as_arguments(data.get('arguments') or {})}".strip()
@@ -218,6 +242,25 @@ def _ending(record: Record) -> dict[str, Any]:
     return {"what": "Ended", "result": record.outcome.replace("_", " "), "details": [sentence or reason]}
 
 
+def _login_issued(record: Record) -> dict[str, Any]:
+    data = record.data
+    until = datetime.fromisoformat(data["expires_at"]).astimezone(UTC)
+    return {
+        "what": f"The command line {data['label']} may speak for {data['person']}",
+        "result": f"until {until:%H:%M} UTC",
+        "details": [data["reason"], f"login {data['login']}, from {data['peer']}"],
+    }
+
+
+def _login_ended(record: Record) -> dict[str, Any]:
+    data = record.data
+    return {
+        "what": f"The login {data['login']} speaks for {data['person']} no more",
+        "result": record.outcome.replace("_", " "),
+        "details": [data["reason"]],
+    }
+
+
 def _other(record: Record) -> dict[str, Any]:
     """A kind that a newer version wrote is shown by its name rather than left out."""
     return {"what": str(record.kind), "result": record.outcome.removeprefix("-")}
@@ -229,12 +272,16 @@ _TELL: Mapping[RecordKind, Callable[[Record], dict[str, Any]]] = {
     RecordKind.CHECK: _check,
     RecordKind.PLAN: _plan,
     RecordKind.GATE_ASKED: _gate_asked,
+    RecordKind.GATE_ESCALATED: _gate_escalated,
     RecordKind.DECISION_RECEIVED: _decision_received,
     RecordKind.DECISION: _decision,
     RecordKind.GATE_CLOSED: _gate_closed,
+    RecordKind.STOP_ASKED: _stop,
     RecordKind.ACTION_INTENT: _intent,
     RecordKind.ACTION_RECEIPT: _outcome,
     RecordKind.ACTION_UNKNOWN: _outcome,
     RecordKind.ACTION_REFUSED: _outcome,
     RecordKind.ENDING: _ending,
+    RecordKind.LOGIN_ISSUED: _login_issued,
+    RecordKind.LOGIN_ENDED: _login_ended,
 }

@@ -1,19 +1,18 @@
-"""A timeline as text: Markdown for the postmortem, a table for the terminal, JSON for programs."""
+"""A timeline as text: a table for the terminal, JSON for programs."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from bot.timeline import Timeline
-from bot.timeline_rows import Row, as_arguments
-from bot.visible import as_code, as_markdown, as_span, visible
+from bot.timeline_rows import Row
+from bot.visible import as_span, visible
 
 RESULT_STYLES = {
     "admitted": "green",
@@ -36,38 +35,8 @@ RESULT_STYLES = {
 }
 
 
-class _Ready(str):
-    """Text that is Markdown already."""
-
-    __slots__ = ()
-
-
-def _finalize(value: object) -> str:
-    return value if isinstance(value, _Ready) else as_markdown(value)
-
-
-def _code(text: object) -> str:
-    return _Ready(as_code(text))
-
-
 def _clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%H:%M:%S}"
-
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("bot"),
-    autoescape=False,  # noqa: S701 - it is Markdown, not HTML: `finalize` escapes every value
-    undefined=StrictUndefined,
-    finalize=_finalize,
-    keep_trailing_newline=True,
-)
-_TEMPLATES.globals.update(code=_code, clock=_clock, span=as_span, arguments=as_arguments)
-
-
-def as_markdown_page(told: Timeline) -> str:
-    """Return the timeline as a Markdown page for a postmortem."""
-    page = _TEMPLATES.get_template("timeline.md.j2").render(told=told)
-    return page.rstrip("\n") + "\n"
 
 
 def as_json(told: Timeline) -> str:

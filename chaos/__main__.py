@@ -26,17 +26,18 @@ from rich.console import Console
 
 from bench.processes import ContenderError
 from chaos.bare_house import run_bare
+from chaos.changes import CHANGES
 from chaos.crashes import CRASHES
 from chaos.fault import Fault
 from chaos.house import HouseError, standing
-from chaos.people import PEOPLE
+from chaos.people import BRAKES, PEOPLE
 from chaos.report import Row, as_json, p95, render
 from chaos.run import Plan, Tell, run_faults
 from chaos.sender import GaveUpError
 from chaos.surroundings import SURROUNDINGS
 from tests.components import sshd
 
-TABLE_WIDTH = 140  # characters; a table without its numbers is none
+TABLE_WIDTH = 160  # characters; a table without its numbers is none
 LEAST_KILLS = 1_000
 """Of the long version in its full scale."""
 
@@ -52,10 +53,11 @@ class Suite:
         self.resumed: list[float] = []
 
     async def run(self) -> list[Row]:
-        """Run everything, and return the rows: crashes, surroundings, people, and the bare program."""
+        """Run everything, and return the rows: crashes, surroundings, changes, people, and the bare program."""
         parts: list[Callable[[], Awaitable[list[Row]]]] = [
             lambda: self._in_house("crashes", CRASHES),
-            lambda: self._in_house("surroundings", SURROUNDINGS),
+            lambda: self._in_house("surroundings", (*SURROUNDINGS, *BRAKES)),
+            lambda: self._in_house("changes", CHANGES),
             lambda: self._in_house("people", PEOPLE, embedded=True, chat=True),
         ]
         if not self._only:
@@ -118,7 +120,7 @@ def objections_to(rows: Sequence[Row], plan: Plan, *, complete: bool) -> list[st
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description="The fault suite")
-    parser.add_argument("--long", action="store_true", help="at least 1,000 kills; about 20 minutes")
+    parser.add_argument("--long", action="store_true", help="at least 1,000 kills; about half an hour")
     parser.add_argument("--tries", type=float, default=1.0, help="scale of the number of tries (1)")
     parser.add_argument("--seed", type=int, help="repeat the chances of an earlier run")
     parser.add_argument(

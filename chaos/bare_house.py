@@ -16,10 +16,11 @@ from pathlib import Path
 
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from bench.processes import REPOSITORY, free_port
+from bench.processes import REPOSITORY
 from bench.server import NAMESPACE, temporal_server
 from chaos.house import HouseError, reset_to_beginning
 from chaos.judge import Effect, Findings
+from chaos.ports import lasting_port
 from chaos.report import Row
 from chaos.run import Plan, Tell
 from chaos.sender import Sender
@@ -95,7 +96,7 @@ class BareHouse:
 async def standing(folder: Path) -> AsyncIterator[BareHouse]:
     """Build the bare program's house, and take it down after."""
     folder.mkdir(parents=True)  # noqa: ASYNC240 - takes no time
-    target_port, temporal_port, port = free_port(), free_port(), free_port()
+    target_port, temporal_port, port = lasting_port(), lasting_port(), lasting_port()
     async with (
         target_process(folder, target_port),
         temporal_server(temporal_port, folder),

@@ -30,11 +30,11 @@ from typing import Any
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
+import activities.spool
 import bot.worker
-from activities.ledger.store import Ledger
+from activities import guard
 from bot.answers import Answers
 from bot.intake import Intake
-from runbooks.model.record import Entry, RecordKind
 from runbooks.ports.case import ActionOrder
 
 AFTER_CASE = {
@@ -76,7 +76,7 @@ def install(text: str) -> None:
     bot.worker.Worker = functools.partial(_worker, fuse)  # type: ignore[assignment, misc]
     Intake.take = _around(Intake.take, fuse, before="before_inbox", after="before_answer")  # type: ignore[method-assign]
     Answers.receive = _around(Answers.receive, fuse, after="after_click")  # type: ignore[method-assign]
-    Ledger.append = _in_the_middle_of_receipts(Ledger.append, fuse)  # type: ignore[method-assign]
+    guard.write_late = _in_the_middle(activities.spool.write_late, fuse, "during_receipt")
 
 
 def _worker(fuse: Fuse, *arguments: Any, interceptors: list[Interceptor], **more: Any) -> Worker:
@@ -129,16 +129,14 @@ def _around(
     return wrapped
 
 
-def _in_the_middle_of_receipts(
-    append: Callable[..., Awaitable[Any]], fuse: Fuse
+def _in_the_middle(
+    write: Callable[..., Awaitable[Any]], fuse: Fuse, point: str
 ) -> Callable[..., Awaitable[Any]]:
-    @functools.wraps(append)
-    async def wrapped(ledger: Ledger, *entries: Entry) -> Any:
-        if not any(entry.kind is RecordKind.ACTION_RECEIPT for entry in entries):
-            return await append(ledger, *entries)
-        appending = asyncio.ensure_future(append(ledger, *entries))
+    @functools.wraps(write)
+    async def wrapped(*arguments: Any) -> Any:
+        writing = asyncio.ensure_future(write(*arguments))
         await asyncio.sleep(0)  # now the ledger's thread is at work
-        fuse.reach("during_receipt")
-        return await appending
+        fuse.reach(point)
+        return await writing
 
     return wrapped

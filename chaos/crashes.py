@@ -10,7 +10,14 @@ from chaos.crash_points import ACTION_POINTS
 from chaos.fault import Fault, Trial
 
 FROZEN_FOR = 13.0  # seconds; longer than it takes until a lost worker is noticed
-TOGETHER = 3  # alerts that are told before a death at random
+TOGETHER = 3  # alerts that are told before deaths at random
+DEATHS = 2  # at random, for each such notice
+LIFE = 0.6  # seconds; the longest life between two deaths at random
+MOST_WAITING = 60  # alerts without an outcome; where more wait, the bot may live for a while
+FEW_WAITING = 20
+LEAST = (
+    0.5  # share of targets that must be acted on; whose three attempts all died in crashes may be left alone
+)
 
 
 async def kill_at(point: str, trial: Trial) -> None:
@@ -27,14 +34,22 @@ async def kill_at(point: str, trial: Trial) -> None:
 
 
 async def kill_at_random(trial: Trial) -> None:
-    """Alerts come, and at some moment of the next 0.3 s the bot is killed."""
+    """Alerts come, and the bot is killed at random moments of what it does for them and for those before.
+
+    A bot that dies every second does hardly anything but begin, and each death costs what it had in hand
+    ten seconds, until Temporal gives it to the next life.  So where many alerts wait, it may live until
+    few do: else all but the first of a thousand deaths would hit the same beginning.
+    """
     house = trial.house
     for begin in range(0, trial.tries, TOGETHER):
         telling = asyncio.create_task(trial.alert(*range(begin, min(begin + TOGETHER, trial.tries))))
-        await asyncio.sleep(trial.random.uniform(0, 0.3))
-        await house.kill()
-        await house.live()
+        for _ in range(DEATHS):
+            await asyncio.sleep(trial.random.uniform(0, LIFE))
+            await house.kill()
+            await house.live()
         await telling
+        if len(await house.waiting(trial.deliveries())) > MOST_WAITING:
+            await house.calm(trial.deliveries, FEW_WAITING)
 
 
 async def kill_by_target(trial: Trial) -> None:
@@ -49,13 +64,14 @@ async def kill_by_target(trial: Trial) -> None:
 
 
 async def kill_while_it_acts(trial: Trial) -> None:
-    """All targets work for a while, and the bot is killed while they do."""
+    """Some targets work for a while, and the bot is killed while they do."""
     house = trial.house
     await house.target_has(trial.fault.name, "slow")
-    await trial.alert_all()
-    await asyncio.sleep(trial.random.uniform(0.1, 0.7))
-    await house.kill()
-    await house.live()
+    for begin in range(0, trial.tries, TOGETHER):
+        await trial.alert(*range(begin, min(begin + TOGETHER, trial.tries)))
+        await asyncio.sleep(trial.random.uniform(0.1, 0.7))
+        await house.kill()
+        await house.live()
 
 
 async def freeze_while_it_acts(trial: Trial) -> None:
@@ -83,11 +99,11 @@ async def stop_politely(trial: Trial) -> None:
 def at(point: str, how: str, short: int = 1, long: int = 50) -> Fault:
     """Return the fault that kills the bot at a named point."""
     name = f"killed-{point.replace('_', '-')}"
-    return Fault(name, how, functools.partial(kill_at, point), short=short, long=long)
+    return Fault(name, how, functools.partial(kill_at, point), least=LEAST, short=short, long=long, kills=1)
 
 
 CRASHES = (
-    Fault("killed-at-random", "kill -9 at a random moment of the first 0.3 s", kill_at_random, short=9, long=1800),
+    Fault("killed-at-random", "kill -9 at random moments, two for three alerts", kill_at_random, least=LEAST, short=9, long=900, kills=DEATHS / TOGETHER),
     at("before_inbox", "kill -9: an alert was read, and is not durable"),
     at("before_answer", "kill -9: it is durable, and its sender was not answered"),
     at("after_examine", "kill -9: admitted and planned, and Temporal does not know it"),
@@ -106,9 +122,9 @@ CRASHES = (
         )
     ),
     at("after_verify", "kill -9: the ending is durable, and Temporal does not know it"),
-    Fault("killed-by-target", "kill -9 by the target, after the effect, before the answer", kill_by_target, long=50),
-    Fault("killed-while-acting", "kill -9 while targets are at work", kill_while_it_acts, short=3, long=10),
+    Fault("killed-by-target", "kill -9 by the target, after the effect, before the answer", kill_by_target, least=LEAST, long=50, kills=1),
+    Fault("killed-while-acting", "kill -9 while targets are at work", kill_while_it_acts, least=LEAST, short=3, long=30, kills=1 / TOGETHER),
     Fault("frozen-while-acting", "STOP for 13 s in the middle of an action, then CONT", freeze_while_it_acts, short=3, long=20),
     Fault("stopped-while-acting", "TERM in the middle of an action, as a deploy does", stop_politely, short=1, long=20),
-    Fault("command-killed", "kill -9 while a command runs over ssh", kill_while_it_acts, runbook="command", short=3, long=10),
+    Fault("command-killed", "kill -9 while a command runs over ssh", kill_while_it_acts, runbook="command", least=LEAST, short=3, long=30, kills=1 / TOGETHER),
 )  # fmt: skip

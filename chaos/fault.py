@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from chaos.house import House
+from chaos.judge import Delivery
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Trial:
     def owns(self, target: str) -> bool:
         """Return whether a target is one of this trial's."""
         return self.fault.owns(target)
+
+    def deliveries(self) -> list[Delivery]:
+        """Return what the sender was answered 2xx for, of this trial."""
+        return [each for each in self.house.sender.deliveries() if self.owns(each.target)]
 
     async def alert(self, *numbers: int, status: str = "firing") -> None:
         """Tell that these targets are broken, each in a notification of its own."""
@@ -52,6 +57,7 @@ class Fault:
             nothing happens proves nothing.
         short: tries in the short version.
         long: tries in the long one.
+        kills: how many kills are planned for each try.
     """
 
     name: str
@@ -62,6 +68,7 @@ class Fault:
     least: float = 1.0
     short: int = 2
     long: int = 20
+    kills: float = 0.0
 
     def owns(self, target: str) -> bool:
         """Return whether a target is one of this fault's."""

@@ -16,8 +16,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,16 @@ from activities.freeze_file import FILE_NAME
 from activities.ledger import records
 from activities.ledger.store import Ledger
 from activities.ledger.verification import verify
-from bench.processes import REPOSITORY, free_port
+from bench.processes import REPOSITORY
 from bot.keys import ListenerKey
 from bot.practice.hands import Hands
 from bot.practice.server import PracticeServer
 from bot.temporal_client import DATA_CONVERTER
 from bot.temporal_server import TemporalServer, connect
+from chaos.clock import MovedClock
+from chaos.files import Files
 from chaos.judge import Book, Delivery, Effect
+from chaos.ports import lasting_port
 from chaos.proxy import Proxy
 from chaos.sender import Sender
 from chaos.target import VICTIM
@@ -48,8 +52,10 @@ from runbooks.model.record import Record, RecordKind
 NAMESPACE = "paramedic"
 TOKEN = "chaos-token"
 READY_WITHIN = 60.0  # seconds
-SETTLE_WITHIN = 60.0  # seconds until everything that was delivered is explained
+SETTLE_WITHIN = 180.0  # seconds until everything that was delivered is explained, with no more harm done
 LOOK_EVERY = 0.2  # seconds
+DEAD_WITHIN = 60.0  # seconds until a life comes to the point at which it is to end
+READY_EVERY = 0.05  # seconds; a thousand lives begin with it
 _HOLD_THE_LOCK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -64,7 +70,7 @@ summary: Mends what is broken.
 autonomy: {autonomy}
 when: [{{alert: {name}}}]
 target: "{{{{ labels.instance }}}}"
-limits: {{cooldown: 0s}}
+limits: {{cooldown: {cooldown}}}
 check:
   - name: It is broken
     uses: {check}
@@ -81,8 +87,12 @@ verify:
 _BROKEN = (
     'http.check\n    with: {endpoint: service, path: "/state/{{ target }}"}\n    expect: result.json.broken'
 )
+_ANY = (
+    'http.check\n    with: {endpoint: service, path: "/state/{{ target }}"}\n    expect: result.status == 200'
+)
 _WHOLE = 'http.check\n    with: {endpoint: service, path: "/state/{{ target }}"}\n    expect: not result.json.broken'
 _ACT = 'http.request\n    with: {endpoint: service, path: "/act/{{ target }}", method: POST, body: {}}'
+_GUARDED = _ACT.replace("service", "guarded").replace("/act/", "/guarded/")
 _MEASURED = (
     "prometheus.query\n    with: {query: 'errors{instance=\"{{ target }}\"}'}\n    expect: result.value > 0"
 )
@@ -93,7 +103,14 @@ _GATE = "gate: {approvers: [sre-oncall], within: 15m}"
 
 def runbook(name: str, **parts: str) -> str:
     """Return a runbook that looks, acts and looks again, with some of its parts replaced."""
-    usual = {"autonomy": "automatic", "gate": "", "check": _BROKEN, "action": _ACT, "verify": _WHOLE}
+    usual = {
+        "autonomy": "automatic",
+        "gate": "",
+        "cooldown": "0s",
+        "check": _BROKEN,
+        "action": _ACT,
+        "verify": _WHOLE,
+    }
     return RUNBOOK.format(name=name, **(usual | parts))
 
 
@@ -105,6 +122,8 @@ def runbooks(script: Path) -> dict[str, str]:
         "metric": runbook("metric", check=_MEASURED),
         "command": runbook("command", action=_SSH.format(script=script), verify=_BROKEN),
         "restart": runbook("restart", action=_RESTART, verify=_BROKEN),
+        "guarded": runbook("guarded", action=_GUARDED),
+        "rest": runbook("rest", cooldown="1h", check=_ANY),
     }
 
 
@@ -122,10 +141,15 @@ class HouseError(Exception):
 
 @dataclass
 class Life:
-    """One life of the bot."""
+    """One life of the bot.
+
+    Attributes:
+        code: with which it ended; negative where a signal ended it.
+    """
 
     pid: int
     ended: asyncio.Event
+    code: int = 0
 
 
 class House:
@@ -136,7 +160,7 @@ class House:
         self.embedded = embedded
         self.practice = practice
         self.hands = Hands(practice.page_url) if practice else None
-        self.port, self.target_port, self._temporal_port = free_port(), free_port(), free_port()
+        self.port, self.target_port, self._temporal_port = lasting_port(), lasting_port(), lasting_port()
         self.sender = Sender(self.port, folder / "sender.jsonl", TOKEN)
         self.kills = 0
         self.resumed: list[float] = []
@@ -147,28 +171,26 @@ class House:
         self._life: Life | None = None
         self._ledger: Ledger | None = None
         self._records: list[Record] = []
-        self._more: dict[str, str] = {}
+        self._clock = MovedClock(folder / "clock")
+        self._clock_moves = False
+        self.webhook_tokens = (TOKEN,)
+        self.files = Files(folder)
 
     # --- building -----------------------------------------------------------------------------
 
     async def build(self, connections: Mapping[str, Any]) -> None:
         """Start everything, the first life of the bot included."""
         await self._stack.enter_async_context(target_process(self.folder, self.target_port))
-        (self.folder / "runbooks").mkdir()
         script = self.folder / "act.sh"
         script.write_text(_SCRIPT.format(file=self.folder / COMMANDS), encoding="utf-8")
-        for name, text in runbooks(script).items():
-            (self.folder / "runbooks" / f"{name}.yaml").write_text(text, encoding="utf-8")
-        service = f"http://127.0.0.1:{self.target_port}"
+        service = {"url": f"http://127.0.0.1:{self.target_port}", "timeout": "PT2S"}
         everything = {
-            "endpoints": {"service": {"url": service, "timeout": "PT2S"}},
-            "prometheus": {"url": service, "timeout": "PT2S"},
+            "endpoints": {"service": service, "guarded": {**service, "token": f"file:{self.files.token}"}},
+            "prometheus": service,
             "groups": {"sre-oncall": {}},
             **connections,
         }
-        (self.folder / "connections.yaml").write_text(
-            json.dumps(everything), encoding="utf-8"
-        )  # JSON is YAML
+        self.files.write(runbooks(script), everything)
         if not self.embedded:
             await self._start_temporal()
         self._nursery = await asyncio.create_subprocess_exec(
@@ -212,6 +234,9 @@ class House:
 
         Args:
             crash_at: where it will kill itself, `after_effect:2`; see `crash_points`.
+
+        Raises:
+            HouseError: it would not begin.  One that is killed before it is ready lived long enough.
         """
         assert self._nursery is not None
         assert self._nursery.stdin is not None
@@ -220,13 +245,16 @@ class House:
             "environ": self.environment,
             "parts": ["temporal", "web", "worker"] if self.embedded else ["web", "worker"],
             "crash_at": crash_at,
+            "clock": str(self._clock.file) if self._clock_moves else "",
             "log": str(self.folder / "paramedic.log"),
         }
         self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
         self._life = Life((await self._heard())["began"], asyncio.Event())
         (self.folder / "target" / VICTIM).write_text(str(self._life.pid))
         self._watching = asyncio.create_task(self._watch(self._life))
-        await self.until(self._is_ready, READY_WITHIN, "the bot to be ready")
+        await self.until(self._is_ready, READY_WITHIN, "the bot to be ready", every=READY_EVERY)
+        if self._life.ended.is_set() and self._life.code >= 0:
+            raise HouseError(f"the bot ended at once, with {self._life.code}\n{self.log()}")
         self.resumed.append(time.monotonic() - begun)
 
     async def _heard(self) -> dict[str, int]:
@@ -239,23 +267,25 @@ class House:
         return news
 
     async def _watch(self, life: Life) -> None:
-        await self._heard()
+        life.code = (await self._heard())["code"]
         life.ended.set()
 
     async def _is_ready(self) -> bool:
         assert self._life is not None
-        # One that dies so early that nobody saw it ready lived long enough.
         return self._life.ended.is_set() or await self.sender.is_ready()
 
-    async def died(self, within: float = 30.0) -> None:
-        """Wait until this life is over; where it does not end by itself, it is killed."""
+    async def died(self) -> None:
+        """Wait until this life is over.
+
+        Raises:
+            HouseError: it does not end by itself: the point at which it was to die was never reached.
+        """
         assert self._life is not None
         try:
-            await asyncio.wait_for(self._life.ended.wait(), within)
+            await asyncio.wait_for(self._life.ended.wait(), DEAD_WITHIN)
         except TimeoutError:
-            await self.kill()
-        else:
-            self.kills += 1
+            raise HouseError(f"the bot did not die within {DEAD_WITHIN:.0f} s\n{self.log()}") from None
+        self.kills += 1
 
     async def kill(self) -> None:
         """Kill the bot with -9."""
@@ -313,12 +343,29 @@ class House:
         own = {name: value for name, value in os.environ.items() if not name.startswith("PARAMEDIC_")}
         return own | slack | temporal | {
             "PARAMEDIC_DATA": str(self.folder / "data"),
-            "PARAMEDIC_RUNBOOKS": str(self.folder / "runbooks"),
-            "PARAMEDIC_CONNECTIONS": str(self.folder / "connections.yaml"),
+            "PARAMEDIC_RUNBOOKS": str(self.files.runbooks),
+            "PARAMEDIC_CONNECTIONS": str(self.files.connections),
+            "PARAMEDIC_WINDOWS": str(self.files.windows),
+            "PARAMEDIC_POLICY": str(self.files.policy),
             "PARAMEDIC_HTTP_PORT": str(self.port),
-            "PARAMEDIC_WEBHOOK_TOKENS": TOKEN,
+            "PARAMEDIC_WEBHOOK_TOKENS": ",".join(self.webhook_tokens),
             "PARAMEDIC_LOG_FORMAT": "text",
         }  # fmt: skip
+
+    @contextlib.asynccontextmanager
+    async def moving_clock(self) -> AsyncIterator[MovedClock]:
+        """Let the bot live by a clock that can be moved, and by the right one again after."""
+        await self._live_by(moves=True)
+        try:
+            yield self._clock
+        finally:
+            self._clock.move(timedelta())
+            await self._live_by(moves=False)
+
+    async def _live_by(self, *, moves: bool) -> None:
+        await self.kill_unless_dead()
+        self._clock_moves = moves
+        await self.live()
 
     # --- what surrounds it --------------------------------------------------------------------
 
@@ -328,6 +375,16 @@ class House:
         if self._temporal is not None:
             return psutil.Process(self._temporal.pid)
         return next(each for each in psutil.Process(self.pid).children() if "temporal" in each.name())
+
+    @contextlib.contextmanager
+    def temporal_stopped(self) -> Iterator[None]:
+        """Let the Temporal server stand still."""
+        server = self.temporal
+        server.suspend()
+        try:
+            yield
+        finally:
+            server.resume()
 
     async def temporal_is_back(self) -> bool:
         """Return whether the server answers."""
@@ -388,7 +445,8 @@ class House:
     async def records(self) -> list[Record]:
         """Return all records so far, in order."""
         last = self._records[-1].seq if self._records else -1
-        self._records += await self.ledger.read(lambda c: records.after(c, last, 1_000_000))
+        new = await self.ledger.read(lambda c: records.after(c, last, 1_000_000))
+        self._records += map(self._clock.corrected, new)
         return self._records
 
     def effects(self) -> list[Effect]:
@@ -403,15 +461,42 @@ class House:
     async def settled(self, deliveries: Callable[[], list[Delivery]]) -> bool:
         """Wait until everything that was delivered is explained; False where it is not, in time."""
 
-        async def quiet() -> bool:
-            book = Book(await self.records())
-            return all(book.explains(each) for each in deliveries())
-
         try:
-            await self.until(quiet, SETTLE_WITHIN, "all to be explained", every=4 * LOOK_EVERY)
+            await self.calm(deliveries, 0)
         except HouseError:
             return False
         return True
+
+    async def calm(self, deliveries: Callable[[], list[Delivery]], most: int) -> None:
+        """Wait until at most so many of these have no outcome.
+
+        Raises:
+            HouseError: they are more, after all that time.
+        """
+
+        async def there() -> bool:
+            return len(await self.waiting(deliveries())) <= most
+
+        await self.until(there, SETTLE_WITHIN, "alerts to have their outcome", every=4 * LOOK_EVERY)
+
+    async def idle(self) -> None:
+        """Wait until everything has its outcome, and Temporal knows of it: no workflow is open.
+
+        Raises:
+            HouseError: one still is, after all that time.
+        """
+        await self.calm(self.sender.deliveries, 0)
+        client = await self.temporal_client()
+
+        async def closed() -> bool:
+            return (await client.count_workflows("ExecutionStatus = 'Running'")).count == 0
+
+        await self.until(closed, SETTLE_WITHIN, "every workflow to be closed")
+
+    async def waiting(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Return those that were delivered and have no outcome yet."""
+        book = Book(await self.records())
+        return [each for each in deliveries if not book.explains(each)]
 
     async def stream_of(self, target: str) -> str:
         """Wait until a remediation of `target` asks people, and return its id."""

@@ -23,11 +23,16 @@ NEWS = "news"
 
 @dataclass(frozen=True)
 class Delivery:
-    """One alert that its sender was told (2xx) would be taken care of."""
+    """One alert that its sender was told (2xx) would be taken care of.
+
+    Attributes:
+        at: when it was told so; None where that is not asked.
+    """
 
     news: str
     target: str
     status: str = "firing"
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the judge counted for one fault.  `problems` says in words what is behind the numbers."""
+    """What the judge counted for one fault.
+
+    Attributes:
+        longest: seconds from the 2xx to the outcome, of the alert that waited longest for it.
+        problems: what is behind the numbers, in words.
+    """
 
     delivered: int = 0
     explained: int = 0
@@ -55,6 +65,7 @@ class Findings:
     without_end: int = 0
     against_policy: int = 0
     to_person: int = 0
+    longest: float = 0.0
     problems: tuple[str, ...] = ()
 
     @property
@@ -98,6 +109,7 @@ def judge(
         without_end=len(unended),
         against_policy=len(unruly),
         to_person=book.left_to_people(scope),
+        longest=max((book.delay_of(each) for each in deliveries), default=0.0),
         problems=(
             *(f"lost: {each.target} ({each.status}, {each.news})" for each in lost),
             *(f"done again: {effect.target} at {effect.at:%H:%M:%S.%f}" for effect in extra),
@@ -148,26 +160,34 @@ class Book:
             for record in self._kinds[RecordKind.ALERT_RECEIVED]
             if (alert := record.data.get("alert"))
         }
-        self._explained = set(self._explained_entries())
+        self._explained = dict(self._explained_entries())
         self._intents: dict[str, list[Record]] = defaultdict(list)
         for intent in self._kinds[RecordKind.ACTION_INTENT]:
             self._intents[intent.data["key"]].append(intent)
             self._intents[f"target {intent.object}"].append(intent)
 
-    def _explained_entries(self) -> Iterator[str]:
-        ended = {record.stream for record in self._kinds[RecordKind.ENDING]}
+    def _explained_entries(self) -> Iterator[tuple[str, datetime]]:
+        """Yield each entry that has its outcome, and since when."""
+        ended = {record.stream: record.at for record in self._kinds[RecordKind.ENDING]}
         for record in self._kinds[RecordKind.ALERT_EXPLAINED]:
-            yield record.data["entry"]
+            yield record.data["entry"], record.at
         for record in self._kinds[RecordKind.ALERT_JOINED]:
             if record.stream in ended:
-                yield record.data["entry"]
+                yield record.data["entry"], ended[record.stream]
         for record in self._kinds[RecordKind.ADMISSION]:
             if record.stream in ended:
-                yield from record.data["entries"]
+                yield from ((entry, ended[record.stream]) for entry in record.data["entries"])
 
     def explains(self, delivery: Delivery) -> bool:
         """Return whether the ledger says what became of it in the end."""
         return self._entries.get((delivery.news, delivery.status)) in self._explained
+
+    def delay_of(self, delivery: Delivery) -> float:
+        """Return how many seconds after its 2xx it had its outcome; 0 where it has none, or nobody knows."""
+        entry = self._entries.get((delivery.news, delivery.status), "")
+        if delivery.at is None or entry not in self._explained:
+            return 0.0
+        return max(0.0, (self._explained[entry] - delivery.at).total_seconds())
 
     def intent_before(self, effect: Effect) -> Record | None:
         """Return the newest intent that stood on record when the effect happened."""

@@ -6,7 +6,7 @@ and its own session; it is killed, stopped and continued like any other process.
 
 Orders come on standard input, one JSON object a line, and news go to standard output:
 
-    {"environ": {...}, "parts": ["web", "worker"], "crash_at": "after_effect:2", "log": "path"}
+    {"environ": {...}, "parts": ["web", "worker"], "crash_at": "after_effect:2", "clock": "", "log": "path"}
     {"began": 4711}
     {"ended": 4711, "code": -9}
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 from bot import app, process
 from bot.app import Parts
-from chaos import crash_points
+from chaos import clock, crash_points
 
 _PR_SET_PDEATHSIG = 1
 IMPORTED_WHEN_USED = (
@@ -67,6 +67,8 @@ def live(order: dict[str, Any]) -> None:
     app.migrate_apart = lambda _url: None
     if order["crash_at"]:
         crash_points.install(order["crash_at"])
+    if order["clock"]:
+        clock.install(Path(order["clock"]), clock.product_modules())
     code = process.main(reduce(or_, (Parts[name.upper()] for name in order["parts"])))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -17,6 +17,7 @@ from bot.practice.hands import Button, Hands, HandsError
 from bot.slack.card import APPROVE, DENY
 from bot.slack.interactions import REASON_BLOCK
 from chaos.fault import Fault, Trial
+from chaos.files import put_back, save
 from chaos.house import reset_to_beginning
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.freeze import EVERYTHING
@@ -25,7 +26,7 @@ from runbooks.model.remediation import workflow_id
 
 AT_ONCE = 5  # cards that people look at
 PRESSES = 20  # how often a person presses before they give up
-SEEN_WITHIN = 40.0  # seconds until a card is there
+SEEN_WITHIN = 60.0  # seconds until a card is there, or the ending of a life that was interrupted
 FREEZE_AFTER = (0.0, 0.5)  # seconds after the alerts
 FROZEN_FOR = 4.0  # seconds; twice what a freeze may take
 
@@ -46,10 +47,7 @@ async def press(trial: Trial, number: int, person: str = "alice") -> Button:
     """Approve, and again where Slack said that the app did not answer."""
     button = await card_of(trial, number, person=person)
     for _ in range(PRESSES):
-        if (
-            await hands_of(trial).press(button.channel, button.ts, APPROVE, as_person=person)
-            == "acknowledged"
-        ):
+        if await hands_of(trial).approve(button, person) == "acknowledged":
             break
         await asyncio.sleep(0.3)
     return button
@@ -58,7 +56,7 @@ async def press(trial: Trial, number: int, person: str = "alice") -> Button:
 async def deny(trial: Trial, number: int) -> None:
     """Let Bob end it, so that every alert has its outcome."""
     button = await card_of(trial, number, DENY, "bob")
-    await hands_of(trial).press(button.channel, button.ts, DENY, as_person="bob")
+    await hands_of(trial).press_button(button, "bob")
     modal = await hands_of(trial).wait_for_modal(SEEN_WITHIN, "bob")
     await hands_of(trial).submit(modal, {REASON_BLOCK: "Not today."}, "bob")
 
@@ -82,8 +80,13 @@ async def kill_at_gate(trial: Trial) -> None:
 
 
 async def kill_at(point: str, trial: Trial) -> None:
-    """The bot dies when a click has come to this point; nobody clicks a second time."""
+    """The bot dies when a click has come to this point; nobody clicks a second time.
+
+    Each story is told to its end before the next begins: a decision that was lost is judged again, which
+    comes to the point once more, and would end the next life before anybody has clicked in it.
+    """
     for number in range(trial.tries):
+        await trial.house.idle()
         await trial.house.kill_unless_dead()
         await trial.house.live(f"{point}:1")
         await trial.alert(number)
@@ -96,7 +99,7 @@ async def kill_at(point: str, trial: Trial) -> None:
 async def press_once(trial: Trial, button: Button) -> None:
     """Press until it has reached the bot, whatever came of it."""
     for _ in range(PRESSES):
-        if await hands_of(trial).press(button.channel, button.ts, APPROVE) != "not_connected":
+        if await hands_of(trial).press_button(button) != "not_connected":
             return
         await asyncio.sleep(0.3)
 
@@ -107,8 +110,8 @@ async def slack_fails(status: int, trial: Trial) -> None:
     faults = trial.house.practice.faults
     faults.fail("chat.postMessage", times=5, status=status, retry_after=1)
     await trial.alert_all()
-    for number in range(trial.tries):
-        await press(trial, number)
+    # A board shows ten questions, and the others as those are answered: nobody can wait for one of them alone.
+    await asyncio.gather(*(press(trial, number) for number in range(trial.tries)))
     faults.clear()
 
 
@@ -116,10 +119,8 @@ async def deliver_twice(trial: Trial) -> None:
     """Slack delivers each click twice."""
     assert trial.house.practice is not None
     await trial.alert_all()
-    for number in range(trial.tries):
-        await card_of(trial, number)
-        trial.house.practice.faults.deliver_twice()
-        await press(trial, number)
+    trial.house.practice.faults.deliver_twice(trial.tries)
+    await asyncio.gather(*(press(trial, number) for number in range(trial.tries)))
 
 
 # --- more clicks than one ---------------------------------------------------------------------------
@@ -133,7 +134,7 @@ async def click_again(trial: Trial) -> None:
         await _press_all(trial, button, ["alice"] * 5)
         await ended(trial, number)
         with contextlib.suppress(HandsError):  # the button may be gone by now
-            await hands_of(trial).press(button.channel, button.ts, APPROVE, as_person="alice")
+            await hands_of(trial).press_button(button)
 
     await _for_each(trial, one)
 
@@ -160,7 +161,7 @@ async def _for_each(trial: Trial, one: Callable[[int], Awaitable[None]]) -> None
 
 
 async def _press_all(trial: Trial, button: Button, people: list[str]) -> None:
-    presses = (hands_of(trial).press(button.channel, button.ts, APPROVE, as_person=who) for who in people)
+    presses = (hands_of(trial).press_button(button, who) for who in people)
     await asyncio.gather(*presses, return_exceptions=True)  # whoever comes late finds no button
 
 
@@ -275,6 +276,54 @@ async def reset(trial: Trial) -> None:
                 await client.get_workflow_handle(name).result()
 
 
+# --- what is changed while people think -------------------------------------------------------------
+
+
+async def replace_slack_tokens(trial: Trial) -> None:
+    """Slack's tokens are replaced while a question is open; a restart with the new ones, and the same button works."""
+    house = trial.house
+    assert house.practice is not None
+    for number in range(trial.tries):
+        await trial.alert(number)
+        await card_of(trial, number)
+        house.practice.replace_tokens()
+        await house.stop()
+        await house.live()
+        await press(trial, number)
+        await ended(trial, number)
+
+
+async def edit_policy_badly(trial: Trial) -> None:
+    """The policy is saved broken while a question is open: the last good one decides about the click."""
+    policy = trial.house.files.policy
+    with put_back(policy) as good:
+        for number in range(trial.tries):
+            await trial.alert(number)
+            await card_of(trial, number)
+            save(policy, good[: len(good) // 2])
+            await press(trial, number)
+            await ended(trial, number)
+
+
+async def move_clock_at_gate(trial: Trial) -> None:
+    """The bot's clock is an hour ahead when somebody approves: too late by that clock, so it does not count.
+
+    When the clock is right again, the question is still open, and the next approval counts.  It comes past
+    Slack: a card that was drawn by the wrong clock has lost its buttons.
+    """
+    async with trial.house.moving_clock() as clock:
+        for number in range(trial.tries):
+            await trial.alert(number)
+            await card_of(trial, number)
+            clock.move(timedelta(hours=1))
+            await press(trial, number)
+            await refused(trial, number)
+            clock.move(timedelta())
+            right = trial.house.listener_key.sign(decision(await gate_record(trial, number), "in-time"))
+            assert not await send(trial, number, right), "an approval in time does not count"
+            await ended(trial, number)
+
+
 # --- the brake --------------------------------------------------------------------------------------
 
 
@@ -298,12 +347,8 @@ async def slack_down(trial: Trial) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def temporal_down(trial: Trial) -> AsyncIterator[None]:
     """Temporal stands still."""
-    server = trial.house.temporal
-    server.suspend()
-    try:
+    with trial.house.temporal_stopped():
         yield
-    finally:
-        server.resume()
 
 
 @contextlib.asynccontextmanager
@@ -319,6 +364,9 @@ Down = Callable[[Trial], contextlib.AbstractAsyncContextManager[None]]
 async def freeze(down: Down, trial: Trial) -> None:
     """At a random moment of many runs the brake is pulled, with something else down; then it is lifted."""
     house = trial.house
+    await house.calm(
+        house.sender.deliveries, 0
+    )  # the brake would stop what other faults have left to be done
     await house.target_has(trial.fault.name, "slow")
     await trial.alert(*range(trial.tries // 2))
     await asyncio.sleep(trial.random.uniform(*FREEZE_AFTER))
@@ -329,7 +377,7 @@ async def freeze(down: Down, trial: Trial) -> None:
         telling = asyncio.create_task(trial.alert(*range(trial.tries // 2, trial.tries)))
         await asyncio.sleep(FROZEN_FOR)
     await telling
-    await house.settled(lambda: [d for d in house.sender.deliveries() if trial.owns(d.target)])
+    await house.settled(trial.deliveries)
     await Brake(house.ledger, freeze_file=house.freeze_file).settle()
     await Brake(house.ledger, freeze_file=house.freeze_file).thaw(
         EVERYTHING, "over", actor="local:chaos", source="chaos"
@@ -342,9 +390,9 @@ def frozen(name: str, how: str, down: Down) -> Fault:
 
 
 PEOPLE = (
-    Fault("gate-killed", "kill -9 of bot and Temporal while people think", kill_at_gate, "ask", short=1, long=10),
-    Fault("click-killed", "kill -9: a click is durable, and not acknowledged", functools.partial(kill_at, "after_click"), "ask", short=1, long=10),
-    Fault("judgement-killed", "kill -9: a decision was counted, and the workflow does not know it", functools.partial(kill_at, "after_judgement"), "ask", short=1, long=10),
+    Fault("gate-killed", "kill -9 of bot and Temporal while people think", kill_at_gate, "ask", short=1, long=10, kills=1),
+    Fault("click-killed", "kill -9: a click is durable, and not acknowledged", functools.partial(kill_at, "after_click"), "ask", short=1, long=10, kills=2),
+    Fault("judgement-killed", "kill -9: a decision was counted, and the workflow does not know it", functools.partial(kill_at, "after_judgement"), "ask", short=1, long=10, kills=2),
     Fault("slack-503", "Slack answers 503 to new cards", functools.partial(slack_fails, 503), "ask", short=1, long=20),
     Fault("slack-429", "Slack answers 429 to new cards", functools.partial(slack_fails, 429), "ask", short=1, long=20),
     Fault("click-twice", "Slack delivers each click twice", deliver_twice, "ask", short=1, long=30),
@@ -355,8 +403,15 @@ PEOPLE = (
     Fault("forged", "an approval straight to Temporal, all right but the signature", forge, "ask", most=0, short=2, long=30),
     Fault("older-plan", "an approval with a true seal, of another plan", older_plan, "ask", most=0, short=1, long=10),
     Fault("reset", "workflow reset after success", reset, "ask", short=1, long=30),
-    frozen("frozen", "the brake is pulled in the middle of runs", nothing_down),
+    Fault("slack-tokens-replaced", "Slack's tokens are replaced at an open gate", replace_slack_tokens, "ask", short=1, long=10),
+    Fault("policy-broken", "the policy is saved broken at an open gate", edit_policy_badly, "ask", short=1, long=10),
+    Fault("clock-at-gate", "the bot's clock is an hour ahead at a click", move_clock_at_gate, "ask", short=1, long=10),
     frozen("frozen-slack-down", "the same, with Slack down", slack_down),
+)  # fmt: skip
+
+BRAKES = (
+    frozen("frozen", "the brake is pulled in the middle of runs", nothing_down),
     frozen("frozen-temporal-down", "the same, with Temporal standing still", temporal_down),
     frozen("frozen-ledger-down", "the same, with the ledger locked", ledger_down),
-)  # fmt: skip
+)
+"""The brake where no chat is needed: in a house that has less to do."""

@@ -25,7 +25,9 @@ COLUMNS = (
     ("without_end", "no end"),
     ("against_policy", "against policy"),
     ("to_person", "to a person"),
+    ("longest", "longest"),
 )
+_OF_THE_RECORD = {"without_intent", "without_end", "against_policy", "to_person", "longest"}
 _MUST_BE_ZERO = {"lost", "duplicates", "without_intent", "without_end", "against_policy"}
 
 
@@ -57,8 +59,10 @@ class Row:
         """Return one number of this row, as people see it."""
         if name in {"tries", "kills"}:
             return str(getattr(self, name))
-        if not self.safe and name in {"without_intent", "without_end", "against_policy", "to_person"}:
+        if not self.safe and name in _OF_THE_RECORD:
             return "-"  # it keeps no record that could be asked
+        if name == "longest":
+            return f"{self.findings.longest:.1f} s"
         number = getattr(self.findings, name)
         return f"[bold red]{number}[/]" if number and name in _MUST_BE_ZERO else str(number)
 
@@ -76,14 +80,16 @@ def render(rows: Sequence[Row]) -> Table:
         table.add_row(f"[bold]{title}[/]")
         for row in some:
             table.add_row(f"  {row.fault}", *(row.cell(name) for name, _ in COLUMNS))
-        table.add_row(f"  [bold]all {len(some)}[/]", *(f"[bold]{_sum(some, name)}[/]" for name, _ in COLUMNS))
+        table.add_row(f"  [bold]all {len(some)}[/]", *(f"[bold]{_all(some, name)}[/]" for name, _ in COLUMNS))
     return table
 
 
-def _sum(rows: Sequence[Row], name: str) -> str:
-    cells = [row.cell(name) for row in rows]
-    if "-" in cells:
+def _all(rows: Sequence[Row], name: str) -> str:
+    """Return the sum of a column; of the delays, the longest."""
+    if any(row.cell(name) == "-" for row in rows):
         return "-"
+    if name == "longest":
+        return max(rows, key=lambda row: row.findings.longest).cell(name)
     return str(sum(getattr(row if name in {"tries", "kills"} else row.findings, name) for row in rows))
 
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from chaos.fault import Fault, Trial
-from chaos.house import House, HouseError
+from chaos.house import House
 from chaos.judge import Effect, Findings, judge
 from chaos.report import Row
-from chaos.sender import GaveUpError
 
 Tell = Callable[[str], None]
 
@@ -72,8 +71,8 @@ async def inflict(house: House, fault: Fault, plan: Plan, tell: Tell) -> Inflict
     objections: tuple[str, ...] = ()
     try:
         await fault.inflict(Trial(house, fault, tries, plan.random(fault.name)))
-    except (HouseError, GaveUpError, AssertionError) as error:
-        objections = (f"could not be done: {error}",)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others of an hour are not lost with it
+        objections = (f"could not be done: {type(error).__name__}: {error}",)
     if not house.alive:
         await house.live()
     seconds = time.monotonic() - begun

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,15 @@ class Sender:
             self._log.write(json.dumps(line) + "\n")
         self._log.flush()
 
+    def show(self, token: str) -> None:
+        """Show another token from now on."""
+        self._client.headers["authorization"] = f"Bearer {token}"
+
+    async def answer_to(self, token: str) -> int:
+        """Return the status that a notification without alerts gets with this token."""
+        shown = {"authorization": f"Bearer {token}"}
+        return (await self._client.post(PATH, json=notification([]), headers=shown)).status_code
+
     async def _taken(self, body: dict[str, Any]) -> bool:
         try:
             return (await self._client.post(PATH, json=body)).is_success
@@ -113,8 +123,12 @@ class Sender:
     def deliveries(self) -> list[Delivery]:
         """Return what was taken, each alert once, as the log has it."""
         lines = [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
-        told = {(line["news"], line["status"]): line["target"] for line in lines}
-        return [Delivery(news, target, status) for (news, status), target in told.items()]
+        told: dict[tuple[str, str], Delivery] = {}
+        for line in lines:
+            at = datetime.fromtimestamp(line["at"], UTC)
+            first = Delivery(line["news"], line["target"], line["status"], at)
+            told.setdefault((first.news, first.status), first)
+        return list(told.values())
 
     async def aclose(self) -> None:
         """Close connections and log."""
@@ -128,7 +142,7 @@ def notification(news: Sequence[News]) -> dict[str, Any]:
         "version": "4",
         "groupKey": "{}:{}",
         "truncatedAlerts": 0,
-        "status": news[0].status,
+        "status": news[0].status if news else "firing",
         "receiver": "paramedic",
         "groupLabels": {},
         "commonLabels": {},

@@ -31,13 +31,9 @@ async def kill_temporal(trial: Trial) -> None:
 
 async def stop_temporal(trial: Trial) -> None:
     """The server stands still while alerts come."""
-    server = trial.house.temporal
-    server.suspend()
-    try:
+    with trial.house.temporal_stopped():
         await trial.alert_all()
         await asyncio.sleep(STOPPED_FOR)
-    finally:
-        server.resume()
 
 
 async def slow_network(trial: Trial) -> None:
@@ -115,7 +111,7 @@ async def prometheus_says(what: str, trial: Trial) -> None:
     """The checks' Prometheus gives an answer that is none."""
     await trial.house.prometheus_says(what)
     await trial.alert_all()
-    await trial.house.settled(lambda: [d for d in trial.house.sender.deliveries() if trial.owns(d.target)])
+    await trial.house.settled(trial.deliveries)
     await trial.house.prometheus_says("one")
 
 
@@ -169,7 +165,7 @@ async def storm(trial: Trial) -> None:
 
 
 SURROUNDINGS = (
-    Fault("temporal-killed", "kill -9 of Temporal right after the 200", kill_temporal, short=2, long=50),
+    Fault("temporal-killed", "kill -9 of Temporal right after the 200", kill_temporal, short=2, long=50, kills=1),
     Fault("temporal-stopped", "Temporal stands still for 6 s under alerts", stop_temporal, short=5, long=50),
     Fault("temporal-slow", "0.3 s more each way to Temporal", slow_network, short=5, long=20),
     Fault("temporal-cut", "connections to Temporal are cut while it acts", cut_network, short=5, long=40),

@@ -6,6 +6,8 @@ most services do.
 
     GET  /state/<target>           {"broken": true or false}
     POST /act/<target>             mends it
+    POST /guarded/<target>         the same, for whoever shows one of the tokens
+    PUT  /tokens/<token>,<token>   these are the tokens
     PUT  /faults/<prefix>/<fault>  targets of this prefix have this fault, each in its first request
     PUT  /value/<what>             what `/api/v1/query` answers: it stands in for Prometheus as well
 
@@ -23,6 +25,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -47,9 +50,11 @@ class Target:
         self._faults: dict[str, str] = {}
         self._had_its_fault: set[str] = set()
         self._value = "one"
+        self._tokens: list[str] = []
 
-    async def answer(self, request: str, key: str, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, request: str, headers: Mapping[str, str], writer: asyncio.StreamWriter) -> None:
         """Answer one request, or fail at it as this target is meant to."""
+        key = headers.get("idempotency-key", "")
         method, path, _ = request.split(" ", 2)
         _, word, *rest = unquote(path.split("?")[0]).split("/")
         match method, word:
@@ -57,6 +62,14 @@ class Target:
                 _reply(writer, {"broken": rest[0] not in self._mended})
             case "POST", "act":
                 await self._act(rest[0], key, writer)
+            case "POST", "guarded":
+                if headers.get("authorization", "").removeprefix("Bearer ") in self._tokens:
+                    await self._act(rest[0], key, writer)
+                else:
+                    _reply(writer, {"error": "nobody knows you"}, "401 Unauthorized")
+            case "PUT", "tokens":
+                self._tokens = rest[0].split(",")
+                _reply(writer, {})
             case "PUT", "faults":
                 self._faults[rest[0]] = rest[1]
                 _reply(writer, {})
@@ -163,7 +176,7 @@ async def _serve_one(target: Target, reader: asyncio.StreamReader, writer: async
                 name.lower(): value for line in lines if line for name, _, value in [line.partition(": ")]
             }
             await reader.readexactly(int(headers.get("content-length", 0)))
-            await target.answer(request, headers.get("idempotency-key", ""), writer)
+            await target.answer(request, headers, writer)
     writer.close()
 
 

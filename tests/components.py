@@ -25,6 +25,8 @@ from typing import NoReturn
 import httpx
 import pytest
 
+from chaos.ports import lasting_port
+
 _INSTALL = {
     "prometheus": "apt-get install prometheus",
     "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
@@ -57,10 +59,8 @@ def leave_out(reason: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """Return a port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port on loopback that is free, and stays so while a test kills its server and starts it again."""
+    return lasting_port()
 
 
 async def wait_until(holds: Callable[[], bool], *, within: float = READY_WITHIN, what: str = "") -> None:

@@ -7,13 +7,21 @@ import os
 import pytest
 
 WITH_SERVERS = (
-    "tests/practice/test_methods",
+    "tests/practice/test_contract",
     "tests/practice/test_door",
+    "tests/practice/test_methods",
+    "tests/practice/test_posts",
     "tests/http/test_server",
     "tests/http/test_receiver",
     "tests/guard/test_guard",
+    "tests/guard/test_late",
+    "tests/guard/test_unknown",
     "tests/test_feeder",
     "tests/test_answers",
+    "tests/test_duty",
+    "tests/test_logins",
+    "tests/policy_as_code/test_policy_command",
+    "tests/sealer/",
     "tests/activities/",
     "tests/ledger/test_verification",
     "tests/language/test_source",

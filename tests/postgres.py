@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -100,6 +101,21 @@ class Postgres:
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(30)
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop all its processes while the block runs, as a machine does that is out of memory: no line breaks."""
+        assert self._process is not None
+        parent = psutil.Process(self._process.pid)
+        stopped = [parent, *parent.children(recursive=True)]  # the parent first: it makes no others then
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def database(self, name: str = "", *, template: str = "template0") -> str:
         """Make a database, and return its URL."""

@@ -152,17 +152,29 @@ class Telling:
         plan = self.plan.model_dump(mode="json")
         return self.tell(RecordKind.PLAN, digest=self.plan.digest, plan=plan, observe=observe)
 
-    def asked(self) -> Self:
+    def asked(self, **more: Any) -> Self:
         """The gate opens for a quarter of an hour."""
-        return self.tell(
-            RecordKind.GATE_ASKED,
-            gate=self.gate,
-            approvers=["sre-oncall"],
-            need=1,
-            opens_at=self.now.isoformat(),
-            expires_at=(self.now + timedelta(minutes=15)).isoformat(),
-            plan_digest=self.plan.digest,
-        )
+        facts = {
+            "gate": self.gate,
+            "approvers": ["sre-oncall"],
+            "need": 1,
+            "opens_at": self.now.isoformat(),
+            "expires_at": (self.now + timedelta(minutes=15)).isoformat(),
+            "plan_digest": self.plan.digest,
+        }
+        return self.tell(RecordKind.GATE_ASKED, **(facts | more))
+
+    def escalated(self, *groups: str, until: str, link: int = 1) -> Self:
+        """Nobody answered in time, so these are asked too."""
+        told = {"gate": self.gate, "link": link, "approvers": list(groups), "asked_until": until}
+        return self.tell(RecordKind.GATE_ESCALATED, **told)
+
+    def asked_about_step(self, number: int = 1, **more: Any) -> Self:
+        """People are asked about one step of the plan alone, right before it is done."""
+        action = self.plan.actions[number - 1]
+        gated = {"key": self.key, "step": action.id, "name": action.name, "uses": action.uses}
+        self.gate = f"{self.remediation}/step-{number}"
+        return self.asked(gated=gated, **more)
 
     def answered(
         self, answer: str, outcome: str = "accepted", *, objection: str | None = None, **decision: Any

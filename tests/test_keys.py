@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.signatures import PublicKeyWrongError, TrustedKeys, key_id
+from activities.signatures import PublicKeyWrongError, TrustedKeys, covers, key_id
 from bot.keys import KEY_FILE, KeyFileError, ListenerKey
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 
@@ -59,6 +59,22 @@ def test_a_seal_covers_every_word_of_the_decision(change):
     forged = signed.model_copy(update={"decision": signed.decision.model_copy(update=change)})
 
     assert not TrustedKeys([key.public_key]).verify(forged)
+
+
+def test_a_seal_covers_the_reason_and_outlives_its_words():
+    """The digest of the words is signed, with a salt that only the key can work out, the same each time."""
+    key = ListenerKey.generate()
+    trusted = TrustedKeys([key.public_key])
+    signed = key.sign(decision(reason="known leak"))
+    other = signed.decision.model_copy(update={"reason": "no leak"})
+
+    assert trusted.signer_of(signed) == key.public_key
+    assert key.sign(decision(reason="known leak")) == signed
+    assert trusted.signer_of(signed.model_copy(update={"decision": other})) is None
+    body = signed.decision.model_dump(mode="json") | {"reason": {"$c": "00"}, "reason_salt": {"$c": "11"}}
+    assert covers(key.public_key, signed.signature, body)
+    assert not covers(key.public_key, signed.signature, body | {"reason_digest": ""})
+    assert not covers(b"short", signed.signature, body)
 
 
 @pytest.mark.parametrize("signature", ["", "not base64!", "AAAA", "ü", "=" * 5000])

@@ -260,4 +260,4 @@ def test_the_catalog_in_force_is_the_intakes(way):
     way.write_runbook("new", runbook("new", "New"))
     way.intake.catalog = way.catalog.reloaded()
 
-    assert way.operations._find("new").name == "new"
+    assert way.operations.find("new").name == "new"

@@ -15,6 +15,7 @@ from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Ending
 from runbooks.policy.story import read_story
 from tests.ledger.material import NIGHT, WINDOW, admitted, call, closing, delivery, entry, received
+from tests.ledgers import new_ledger
 
 KEY = {"key": "k1", "step": "mend", "name": "Mend it", "uses": "test.act", "effect": "write", "attempt": 1}
 
@@ -65,7 +66,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path):
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = new_ledger(tmp_path / "ledger.db")
     house = House(ledger)
     house.done(*house.entries)
     yield house

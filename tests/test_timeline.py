@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from bot.timeline import ENDING_WORDS, timeline
+from bot.timeline_page import as_markdown_page
 from bot.timeline_rows import as_arguments
-from bot.timeline_views import as_json, as_markdown_page, as_terminal
+from bot.timeline_views import as_json, as_terminal
 from runbooks.model.alert import AlertStatus
 from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Ending

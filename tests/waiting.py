@@ -46,7 +46,7 @@ class Waiting:
         plan = self.told.plan
         terms = plan.gate.model_copy(update={"need": need})
         question = Question(terms=terms, plan_digest=plan.digest)
-        self.gate = Gate(self.told.gate, question, expires_at=self.told.now + terms.within)
+        self.gate = Gate(self.told.gate, question, opens_at=self.told.now)
 
     def now(self) -> datetime:
         """The time in this story."""

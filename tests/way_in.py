@@ -18,7 +18,6 @@ from pydantic import SecretStr
 
 from activities.ledger import records
 from activities.ledger.inbox import InboxEntry
-from activities.ledger.store import Ledger
 from bot.catalog import Catalog
 from bot.http.application import ALERTS, build_http
 from bot.http.authentication import Gatekeeper
@@ -31,6 +30,7 @@ from bot.policy.doorkeeper import Doorkeeper, LocalMembers
 from bot.policy.policy_file import PolicyFile
 from runbooks.model.record import Record, RecordKind
 from tests.language.declarations import VOCABULARY
+from tests.ledgers import new_ledger
 
 TOKEN = "a-token-for-tests"
 
@@ -114,7 +114,7 @@ class WayIn:
         self.catalog_folder.mkdir(parents=True)
         self.write_runbook("host-slow", runbook("host-slow", "HostSlow"))
         self.database = database or folder / "ledger.db"
-        self.ledger = Ledger.open(f"sqlite:///{self.database}")
+        self.ledger = new_ledger(self.database)
         self.woken: list[InboxEntry] = []
         self.catalog = Catalog.load(self.catalog_folder, VOCABULARY)
         self.intake = Intake(

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, func, select
 
-from activities.ledger import freezes, inbox, records, schema
+from activities.ledger import freezes, inbox, records, schema, stops
 from activities.ledger.inbox import InboxEntry
 from activities.ledger.leases import holder_of, last_fencing, renew_lease, take_lease
 from activities.ledger.prepared import Prepared, PreparedInsert
@@ -40,7 +40,7 @@ from activities.ledger.transaction import Transaction
 from runbooks.model.alert import Alert, AlertStatus
 from runbooks.model.base import Value
 from runbooks.model.record import Entry, Record, RecordKind
-from runbooks.model.remediation import CallIn, Closing, Ending, Order, Withheld
+from runbooks.model.remediation import STOPPED_BY_PERSON, CallIn, Closing, Ending, Order, Withheld
 from runbooks.model.runbook import AttemptLimit, RadiusLimit, Runbook
 from runbooks.policy.admission import (
     ATTEMPTS_USED_UP,
@@ -219,6 +219,9 @@ def stopped(
     Raises:
         RefusedError: there is no such remediation.
     """
+    stopper = stops.stopper_of(connection, remediation)
+    if stopper is not None:
+        return Withheld(reason=STOPPED_BY_PERSON, sentence=stops.sentence_of(stopper))
     frozen, outside = tuple(freezes.current(connection)), outside or Outside()
     if not frozen and not outside.may_brake:
         return None

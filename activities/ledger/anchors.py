@@ -11,19 +11,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from activities.ledger.findings import CannotTellError
-from activities.ledger.notes import PublicKey, read_notes, signer_of
+from activities.ledger.notes import PublicKey, heirs, read_notes, signer_of
 from activities.ledger.walking import Anchor
 
 
 def read_anchors(place: Path, keys: Sequence[PublicKey]) -> list[Anchor]:
     """Return the checkpoints in a file, or in all files of a folder whose names begin with no dot.
 
+    Keys that others of these checkpoints hand over to are believed as well.
+
     Raises:
         CannotTellError: there is none, one cannot be read, or is signed by nobody that is believed.
     """
-    anchors = [anchor for file in _files(place) for anchor in _read(file, keys)]
+    anchors = [anchor for file in _files(place) for anchor in _read(file)]
     if not anchors:
         raise CannotTellError(f"there is no checkpoint in {place}")
+    known = heirs(keys, (anchor.note for anchor in anchors))
+    for anchor in anchors:
+        if signer_of(anchor.note, known) is None:
+            raise CannotTellError(
+                f"{anchor.name} holds a checkpoint that is not signed by a key that was given"
+            )
     return anchors
 
 
@@ -33,14 +41,11 @@ def _files(place: Path) -> list[Path]:
     return sorted(each for each in place.iterdir() if each.is_file() and not each.name.startswith("."))
 
 
-def _read(file: Path, keys: Sequence[PublicKey]) -> Iterator[Anchor]:
+def _read(file: Path) -> Iterator[Anchor]:
     try:
         notes = read_notes(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise CannotTellError(f"{file} cannot be read: {error}") from error
     if notes is None:
         raise CannotTellError(f"{file} holds something that is no checkpoint")
-    for note in notes:
-        if signer_of(note, keys) is None:
-            raise CannotTellError(f"{file} holds a checkpoint that is not signed by a key that was given")
-        yield Anchor(file.name, note)
+    yield from (Anchor(file.name, note) for note in notes)

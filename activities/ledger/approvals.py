@@ -8,37 +8,40 @@ remediation, and a unique row for each approval that was counted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from activities.ledger import listeners
 from activities.ledger.admission import requested_by
 from activities.ledger.schema import approval_use
 from activities.ledger.transaction import Transaction
 from runbooks.model.action import Outcome
 from runbooks.model.base import as_body
 from runbooks.model.decision import Answer, Decision, Doubt, SignedDecision
-from runbooks.model.plan import GateTerms
+from runbooks.model.plan import GateTerms, Link
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 from runbooks.policy.endings import whole
-from runbooks.policy.gate import Question, objection_to
+from runbooks.policy.gate import HALTING, Question, objection_to
 from runbooks.ports.case import Hearing
 
 _COLUMNS = ("decision", "gate", "principal", "remediation", "plan_digest")
 
 
-def judge(transaction: Transaction, hearing: Hearing, *, genuine: bool, at: datetime) -> str | None:
+def judge(transaction: Transaction, hearing: Hearing, *, listener: bytes | None, at: datetime) -> str | None:
     """Record an answer, and return why it does not count, or None if it does.
 
     An approval that counts is used up by that: for its gate, its remediation and its plan.  The
     same answer again counts again, as the same one.
 
     Args:
-        genuine: whether a trusted listener's signature covers exactly this decision.
+        listener: the raw key of the trusted listener that signed exactly this decision; None: none did.
     """
     signed, decision = hearing.signed, hearing.signed.decision
-    if not genuine:
+    if listener is None:
         return _record(transaction, signed, "no trusted listener has signed this answer", at)
     if hearing.objection is not None:
         known = _asked(transaction, decision) is not None
@@ -54,13 +57,24 @@ def judge(transaction: Transaction, hearing: Hearing, *, genuine: bool, at: date
     ended = transaction.find(f"{decision.remediation}/ending") is not None
     stream = SYSTEM if ended else decision.remediation
     objection = _objection(transaction, decision, asked, at)
-    if objection is None and decision.answer is not Answer.DENIED:
+    if objection is None:
+        listeners.keep(transaction, listener)
+    if (
+        objection is None
+        and decision.answer is not Answer.DENIED
+        and not _has_answered(transaction.connection, decision)
+    ):
         row = {**_purpose(decision), "used_at": at}
         transaction.connection.execute(insert(approval_use), row)
     _record(transaction, signed, objection, at, stream)
     if objection is None and decision.answer is Answer.HAPPENED:
         transaction.append(_attested(decision, Doubt.model_validate(asked.data["doubt"]), asked.object, at))
     return objection
+
+
+def escalated_event(gate: str, link: int) -> str:
+    """Return the event id of the record that a gate went on to this link of its chain; 1 for the first."""
+    return f"{gate}/escalated/{link}"
 
 
 def counted(connection: Connection, decision: Decision) -> bool:
@@ -86,23 +100,44 @@ def _objection(transaction: Transaction, decision: Decision, asked: Record, at: 
         return f"this request is already {closed.outcome}"
     if at >= min(decision.expires_at, datetime.fromisoformat(asked.data["expires_at"])):
         return "this answer came after the request had expired"
-    if _has_answered(transaction.connection, decision):
+    if decision.answer not in HALTING and _has_answered(transaction.connection, decision):
         return "you have already answered"
-    if decision.about and (objection := _objection_to_verdict(transaction, decision)) is not None:
+    question = _question(transaction, decision.remediation, asked)
+    if question.in_doubt and (objection := _objection_to_verdict(transaction, decision)) is not None:
         return objection
-    terms = GateTerms(
-        approvers=asked.data["approvers"],
-        need=asked.data["need"],
-        within=datetime.fromisoformat(asked.data["expires_at"])
-        - datetime.fromisoformat(asked.data["opens_at"]),
+    return objection_to(decision, question)
+
+
+def _question(transaction: Transaction, remediation: str, asked: Record) -> Question:
+    """Return the question as the record of its being asked, and those of its going on to others, have it."""
+    doubt, gated = asked.data.get("doubt"), asked.data.get("gated")
+    terms = _terms_of(asked.data)
+    reached = (
+        transaction.find(escalated_event(asked.data["gate"], link))
+        for link in range(1, len(terms.otherwise) + 1)
     )
-    question = Question(
+    return Question(
         terms=terms,
         plan_digest=asked.data["plan_digest"],
-        requested_by=requested_by(transaction.connection, decision.remediation),
-        about=(asked.data.get("doubt") or {}).get("key", ""),
+        requested_by=requested_by(transaction.connection, remediation),
+        about=(doubt or gated or {}).get("key", ""),
+        in_doubt=doubt is not None,
+        links=sum(record is not None for record in reached),
     )
-    return objection_to(decision, question)
+
+
+def _terms_of(data: Mapping[str, Any]) -> GateTerms:
+    chain = data.get("otherwise", ())
+    times = [
+        data["opens_at"],
+        data.get("asked_until", data["expires_at"]),
+        *(link["until"] for link in chain),
+    ]
+    within, *spans = (later - earlier for earlier, later in pairwise(map(datetime.fromisoformat, times)))
+    links = tuple(
+        Link(approvers=link["approvers"], within=span) for link, span in zip(chain, spans, strict=True)
+    )
+    return GateTerms(approvers=data["approvers"], need=data["need"], within=within, otherwise=links)
 
 
 def _objection_to_verdict(transaction: Transaction, decision: Decision) -> str | None:
@@ -116,12 +151,11 @@ def _objection_to_verdict(transaction: Transaction, decision: Decision) -> str |
 
 
 def _attested(decision: Decision, doubt: Doubt, target: str, at: datetime) -> Entry:
-    """Return the receipt of an action of which a person says that it happened."""
+    """Return the receipt of an action of which a person says that it happened; why, their decision says."""
     who = decision.principal.name or decision.principal.key
-    said = f": {decision.reason}" if decision.reason else ""
     data = {
         **doubt.model_dump(include={"key", "step", "name", "uses", "attempt"}),
-        "sentence": whole(f"{who} says that it happened{said}"),
+        "sentence": whole(f"{who} says that it happened"),
         "reason": "attested",
         "output": {},
         "recovered": False,

@@ -19,6 +19,10 @@ COLUMNS = ("seq", "event_id", "stream", "stream_seq", "kind", "actor", "source",
 """The names that stand both in the body and as columns beside it."""
 
 
+PRUNED = b""
+"""What stands in the place of a body that was pruned.  No record is written so: an object has two bytes at least."""
+
+
 def recordable_text(text: str) -> str:
     """Return `text` with lone surrogates and NUL written as `\\udXXX` and `\\x00`."""
     if text.isascii() and "\0" not in text:

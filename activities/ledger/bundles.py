@@ -6,11 +6,15 @@ real; that each names the one before it, and the ending their number, that none 
 
     {"checkpoint": "<a note>",
      "format": "paramedic-bundle-1",
+     "handovers": ["<a note>", ...],
+     "listeners": [{"body": "<as text>", "proof": ["<hex>", ...], "seq": 5}, ...],
      "openings": [{"salt": "<hex>", "value": "<RFC 8785, as text>"}, ...],
      "records": [{"body": "<as text>", "proof": ["<hex>", ...], "seq": 17}, ...],
      "remediation": "R-7F3K2Q"}
 
-One line, written in the one way of RFC 8785.  Freezes stand in the system's stream and so not in a
+One line, written in the one way of RFC 8785.  `handovers` are the checkpoints before this one with which one
+key of the sealer handed over to the next, and `listeners` the records with the keys under whose seals people
+decided.  Freezes stand in the system's stream and so not in a
 bundle: that no action went against one is told by an export only.
 """
 
@@ -24,21 +28,22 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from activities.ledger import schema
-from activities.ledger.checkpoints import seal_covering
+from activities.ledger import listeners, schema
+from activities.ledger.bodies import PRUNED
+from activities.ledger.checkpoints import handovers_before, seal_covering
 from activities.ledger.findings import CannotTellError, TamperedError, Verification, VerifiedState
-from activities.ledger.merkle import HASH_BYTES, includes, inclusion_proof, leaf_hash
-from activities.ledger.notes import Note, PublicKey, read_note, signer_of
-from activities.ledger.streams import Streams, parse_body
+from activities.ledger.merkle import includes, inclusion_proof, leaf_hash
+from activities.ledger.notes import Checkpoint, Note, PublicKey, heirs, read_note, signer_of
+from activities.ledger.showing import commitments, hash_in, opened, openings_of
+from activities.ledger.streams import Content, Streams, parse_body
 from activities.ledger.walking import Anchor
 from runbooks.errors import LedgerError, RefusedError
 from runbooks.model.base import canonical
+from runbooks.model.record import RecordKind
 
 FORMAT = "paramedic-bundle-1"
-COMMITMENT = "$c"
 
 _record = schema.record.c
-_opening = schema.opening.c
 
 
 def bundle(connection: Connection, remediation: str, *, with_values: bool = True) -> bytes:
@@ -55,29 +60,40 @@ def bundle(connection: Connection, remediation: str, *, with_values: bool = True
     rows = connection.execute(query.order_by(_record.stream_seq)).all()
     if not rows:
         raise RefusedError("unknown_remediation", f"there is no remediation {remediation!r}")
+    if any(bytes(row.body) == PRUNED for row in rows):
+        raise RefusedError(
+            "pruned",
+            f"the records of {remediation} were pruned: they stand in the export that was made of them",
+        )
     seal = seal_covering(connection, rows[-1].seq)
     if seal is None:
         raise RefusedError(
             "not_sealed", f"no checkpoint covers {remediation} yet: is the sealer running? Wait a minute"
         )
-    leaves = connection.execute(select(_record.leaf).where(_record.seq < seal.size).order_by(_record.seq))
-    hashes = [bytes(leaf) for leaf in leaves.scalars()]
+    prove = _Prover(connection, seal.size)
     bodies = [_text_of(bytes(row.body)) for row in rows]
     content = {
         "checkpoint": seal.note,
         "format": FORMAT,
-        "openings": _openings(connection, bodies) if with_values else [],
-        "records": [
-            {
-                "body": body,
-                "proof": [node.hex() for node in inclusion_proof(hashes, row.seq)],
-                "seq": row.seq,
-            }
-            for row, body in zip(rows, bodies, strict=True)
-        ],
+        "handovers": [each.note for each in handovers_before(connection, seal.number)],
+        "listeners": [prove(row) for row in listeners.rows_before(connection, rows[-1].seq)],
+        "openings": list(openings_of(connection, *map(json.loads, bodies))) if with_values else [],
+        "records": [prove(row) for row in rows],
         "remediation": remediation,
     }
     return canonical(content) + b"\n"
+
+
+class _Prover:
+    """Shows records with the hashes that lead from them to the root of the tree of this size."""
+
+    def __init__(self, connection: Connection, size: int) -> None:
+        leaves = connection.execute(select(_record.leaf).where(_record.seq < size).order_by(_record.seq))
+        self._hashes = [bytes(leaf) for leaf in leaves.scalars()]
+
+    def __call__(self, row: Any) -> dict[str, Any]:
+        proof = [node.hex() for node in inclusion_proof(self._hashes, row.seq)]
+        return {"body": _text_of(bytes(row.body)), "proof": proof, "seq": row.seq}
 
 
 def _text_of(body: bytes) -> str:
@@ -87,40 +103,20 @@ def _text_of(body: bytes) -> str:
         raise LedgerError("a record is no text: somebody has changed it; verify the ledger") from error
 
 
-def _openings(connection: Connection, bodies: Iterable[str]) -> list[dict[str, str]]:
-    """Return the values that can still be shown, in the order in which the records commit to them."""
-    openings = []
-    for digest in dict.fromkeys(each for body in bodies for each in _commitments(json.loads(body))):
-        query = select(_opening.salt, _opening.value).where(_opening.digest == bytes.fromhex(digest))
-        row = connection.execute(query).one_or_none()
-        if row is not None:
-            openings.append({"salt": bytes(row.salt).hex(), "value": bytes(row.value).decode()})
-    return openings
-
-
-def _commitments(value: Any) -> Iterable[str]:
-    """Yield the digests that a body commits to."""
-    waiting = [value]  # and no recursion: a body may be nested as deep as somebody likes
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting.extend(reversed(each))
-        elif isinstance(each, dict):
-            if each.keys() == {COMMITMENT} and isinstance(each[COMMITMENT], str):
-                yield each[COMMITMENT]
-            waiting.extend(reversed(each.values()))
-
-
 def verify_bundle(
-    content: bytes, keys: Sequence[PublicKey] = (), anchors: Iterable[Anchor] = ()
+    content: bytes,
+    keys: Sequence[PublicKey] = (),
+    anchors: Iterable[Anchor] = (),
+    listeners: Iterable[bytes] = (),
 ) -> Verification:
     """Verify a bundle.  Never raises for what it finds there.
 
     Args:
         keys: the sealers' keys that are believed.  Without any, nothing says who made the file.
         anchors: checkpoints from outside, their signatures verified already.
+        listeners: raw keys of the listeners that are believed.  Without any: those that are on record.
     """
-    reading = _Reading(keys, list(anchors))
+    reading = _Reading(keys, list(anchors), listeners)
     try:
         reading.go(content)
     except TamperedError as found:
@@ -133,9 +129,10 @@ def verify_bundle(
 class _Reading:
     """One bundle, and how far it was found good."""
 
-    def __init__(self, keys: Sequence[PublicKey], anchors: list[Anchor]) -> None:
-        self._keys = keys
+    def __init__(self, keys: Sequence[PublicKey], anchors: list[Anchor], listeners: Iterable[bytes]) -> None:
+        self._keys = heirs(keys, (anchor.note for anchor in anchors))
         self._anchors = anchors
+        self._streams = Streams(listeners)
         self._note: Note | None = None
         self._good = 0
         self._compared = 0
@@ -151,55 +148,62 @@ class _Reading:
             checkpoints=int(checkpoint is not None),
             anchors=self._compared,
             sealed=self._good if checkpoint else 0,
+            signatures=self._streams.meaning.signatures,
+            listeners=tuple(sorted(self._streams.meaning.signers)),
         )
 
     def go(self, content: bytes) -> None:
         match _parse(content):
             case {
-                "checkpoint": str(note), "format": "paramedic-bundle-1", "openings": list(openings),
-                "records": list(records), "remediation": str(remediation), **rest,
+                "checkpoint": str(text), "format": "paramedic-bundle-1", "handovers": list(handovers),
+                "listeners": list(listeners), "openings": list(openings), "records": list(records),
+                "remediation": str(remediation), **rest,
             } if not rest:  # fmt: skip
                 pass
             case _:
                 raise CannotTellError("this is no bundle of a remediation")
-        self._note = self._signed(note)
-        committed, ended = self._read_records(self._note, records, remediation)
+        self._note = note = self._signed(text, handovers)
+        self._read_listeners(note.checkpoint, listeners)
+        committed = self._read_records(note.checkpoint, records, remediation)
         _check_openings(openings, committed)
-        self._compare_anchors(self._note)
-        if not ended:
+        self._compare_anchors(note)
+        if not self._streams.has_ended(remediation):
             raise CannotTellError(
                 f"{remediation} has no ending here: whether records are missing after these cannot be told"
             )
 
-    def _signed(self, text: str) -> Note:
-        note = read_note(text)
-        if note is None:
-            raise TamperedError("the checkpoint is none")
+    def _signed(self, text: str, handovers: list[Any]) -> Note:
+        note, earlier = read_note(text), [read_note(each) for each in handovers if isinstance(each, str)]
+        if note is None or None in earlier or len(earlier) != len(handovers):
+            raise TamperedError("a checkpoint is none")
         if not self._keys:
             raise CannotTellError("no public key was given, so nothing says who made this")
-        if signer_of(note, self._keys) is None:
+        believed = self._keys
+        for handover in earlier:
+            if handover is None or not handover.checkpoint.successor or signer_of(handover, believed) is None:
+                raise TamperedError("a key hands over that is not in office")
+            believed = heirs(believed, [handover])
+        if signer_of(note, believed) is None:
             raise TamperedError("the checkpoint is not signed by a key that was given")
         return note
 
-    def _read_records(self, note: Note, records: list[Any], remediation: str) -> tuple[set[str], bool]:
-        streams, size, root = Streams(), note.checkpoint.size, note.checkpoint.root
+    def _read_listeners(self, sealed: Checkpoint, items: list[Any]) -> None:
+        for number, item in enumerate(items):
+            content, _, seq = _proven(sealed, item, number)
+            if (content.get("kind"), content.get("seq")) != (RecordKind.LISTENER_KEY.value, seq):
+                raise TamperedError(f"record {seq} is no listener's key", seq)
+            self._streams.meaning.read(content, seq)
+
+    def _read_records(self, sealed: Checkpoint, items: list[Any], remediation: str) -> set[str]:
         committed: set[str] = set()
-        for number, record in enumerate(records):
-            match record:
-                case {"body": str(body), "proof": list(proof), "seq": int(seq), **rest} if not rest:
-                    pass
-                case _:
-                    raise TamperedError(f"record {number} of the bundle is none")
-            leaf, path = leaf_hash(body.encode()), [_hash_in(node) for node in proof]
-            if not includes(root, size, index=seq, leaf=leaf, proof=path):
-                raise TamperedError(f"record {seq} is not among those that were sealed", seq)
-            content = parse_body(body.encode(), seq)
+        for number, item in enumerate(items):
+            content, leaf, seq = _proven(sealed, item, number)
             if (content.get("seq"), content.get("stream")) != (seq, remediation):
                 raise TamperedError(f"record {seq} belongs to another remediation or place", seq)
-            streams.take(content, leaf, seq)
-            committed.update(_commitments(content))
+            self._streams.take(content, leaf, seq)
+            committed.update(commitments(content))
             self._good += 1
-        return committed, streams.has_ended(remediation)
+        return committed
 
     def _compare_anchors(self, note: Note) -> None:
         if not self._anchors:
@@ -225,13 +229,21 @@ def _parse(content: bytes) -> Any:
     return None
 
 
-def _hash_in(node: Any) -> bytes:
-    if not isinstance(node, str) or len(node) != 2 * HASH_BYTES or node != node.lower():
-        raise TamperedError("a proof holds something that is no hash")
-    try:
-        return bytes.fromhex(node)
-    except ValueError as error:
-        raise TamperedError("a proof holds something that is no hash") from error
+def _proven(sealed: Checkpoint, item: Any, number: int) -> tuple[Content, bytes, int]:
+    """Return what a record of the bundle says, its hash and its place.
+
+    Raises:
+        TamperedError: it is none, or not among those that were sealed.
+    """
+    match item:
+        case {"body": str(body), "proof": list(proof), "seq": int(seq), **rest} if not rest:
+            pass
+        case _:
+            raise TamperedError(f"record {number} of the bundle is none")
+    leaf, path = leaf_hash(body.encode()), [hash_in(node) for node in proof]
+    if not includes(sealed.root, sealed.size, index=seq, leaf=leaf, proof=path):
+        raise TamperedError(f"record {seq} is not among those that were sealed", seq)
+    return parse_body(body.encode(), seq), leaf, seq
 
 
 def _check_openings(openings: list[Any], committed: set[str]) -> None:
@@ -241,9 +253,6 @@ def _check_openings(openings: list[Any], committed: set[str]) -> None:
                 pass
             case _:
                 raise TamperedError("an opening is none")
-        try:
-            digest = hashlib.sha256(bytes.fromhex(salt) + value.encode()).hexdigest()
-        except ValueError as error:
-            raise TamperedError("an opening is none") from error
-        if digest not in committed or salt != salt.lower():
+        content = opened(salt, value)
+        if content is None or hashlib.sha256(content).hexdigest() not in committed:
             raise TamperedError("an opening shows what no record commits to")

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, or_, select
 
 from activities.ledger import schema
+from activities.ledger.bodies import PRUNED
 from activities.ledger.merkle import Frontier, leaf_hash
 from activities.ledger.transaction import Transaction
 from runbooks.errors import ParamedicError
@@ -80,6 +81,24 @@ def seal_at(connection: Connection, number: int) -> Seal | None:
     return found[0] if found and found[0].number == number else None
 
 
+def handovers_before(connection: Connection, number: int) -> list[Seal]:
+    """Return the checkpoints before this number with which keys hand over to others, oldest first.
+
+    Those are left out that came before a sealer began anew: nobody handed over to that one.
+    """
+    query = select(_checkpoint.number, _checkpoint.n, _checkpoint.note).where(
+        _checkpoint.number < number,
+        or_(_checkpoint.note.contains("\nsuccessor "), _checkpoint.note.contains("\nanew ")),
+    )
+    found: list[Seal] = []
+    for row in connection.execute(query.order_by(_checkpoint.number)):
+        if "\nanew " in row.note:
+            found.clear()
+        else:
+            found.append(Seal(number=row.number, size=row.n, note=row.note))
+    return found
+
+
 def seal_covering(connection: Connection, seq: int) -> Seal | None:
     """Return the first checkpoint that covers record `seq`, or None."""
     query = select(_checkpoint.number, _checkpoint.n, _checkpoint.note).where(_checkpoint.n > seq)
@@ -105,14 +124,17 @@ def grown(
     Raises:
         HistoryError: a record is missing or does not have its hash, the tree was another one at one
             of `roots`, or the ledger's head knows of another tree.
+
+    Records that were sealed before may have been pruned: then their hashes are what is left of them.
     """
+    sealed = max(roots, default=start.size)
     tree = Frontier.parse(start.size, start.encode())
     _compare(tree, roots)
     query = select(_record.seq, _record.body, _record.leaf).where(_record.seq >= start.size)
     if until is not None:
         query = query.where(_record.seq < until)
     for row in connection.execute(query.order_by(_record.seq).execution_options(yield_per=ROWS_AT_A_TIME)):
-        _grow(tree, row)
+        _grow(tree, row, sealed)
         _compare(tree, roots)
     if roots and max(roots) > tree.size:
         raise HistoryError(f"the ledger had {max(roots)} records before and has {tree.size} now")
@@ -124,10 +146,11 @@ def grown(
     return tree
 
 
-def _grow(tree: Frontier, row: Any) -> None:
+def _grow(tree: Frontier, row: Any, sealed: int) -> None:
     if row.seq != tree.size:
         raise HistoryError(f"record {tree.size} is missing, the next one is {row.seq}")
-    leaf = leaf_hash(bytes(row.body))
+    is_pruned = bytes(row.body) == PRUNED and row.seq < sealed
+    leaf = bytes(row.leaf) if is_pruned else leaf_hash(bytes(row.body))
     if leaf != bytes(row.leaf):
         raise HistoryError(f"the body of record {row.seq} does not have the hash that is kept beside it")
     tree.append(leaf)

@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, exists, insert, or_, select, update
+from sqlalchemy import bindparam, exists, insert, select, update
 
 from activities.ledger.bodies import recordable
+from activities.ledger.claims import IS_FREE, moments
 from activities.ledger.schema import inbox, record
 from activities.ledger.transaction import Transaction
 from runbooks.model.base import Value, canonical
@@ -33,6 +34,7 @@ class Click(Value):
         gate: the gate's id, as the button carried it.
         person: their key, `slack:T0123/U0456`.
         reason: the person's own words.
+        shown: digest of the plan that they were shown in full; empty where it was the card.
         via: `slack`, `cli`.
         place: where the listener may answer the person; only the listener understands it.
         at: when the listener saw it.
@@ -43,6 +45,7 @@ class Click(Value):
     answer: Answer
     person: str
     reason: str = ""
+    shown: str = ""
     via: str
     place: dict[str, str] = {}
     at: datetime
@@ -67,7 +70,7 @@ _PENDING = (
     .where(
         inbox.c.kind == "click",
         inbox.c.done_at.is_(None),
-        or_(inbox.c.claimed_until.is_(None), inbox.c.claimed_until < bindparam("at")),
+        IS_FREE,
     )
     .order_by(inbox.c.seq)
     .limit(bindparam("limit"))
@@ -81,7 +84,7 @@ _CLAIM = (
 _DONE = (
     update(inbox)
     .where(inbox.c.entry == bindparam("click"), inbox.c.done_at.is_(None))
-    .values(done_at=bindparam("at"))
+    .values(done_at=bindparam("at"), body=b"null")
 )
 _HAS_ENDED = select(
     exists().where(record.c.stream == bindparam("stream"), record.c.kind == RecordKind.ENDING.value)
@@ -105,14 +108,17 @@ def claim_clicks(transaction: Transaction, limit: int, *, at: datetime, hold: ti
 
     They are the caller's for `hold`; what is not done by then is given to the next who asks.
     """
-    rows = transaction.connection.execute(_PENDING, {"at": at, "limit": limit}).all()
+    rows = transaction.connection.execute(_PENDING, {**moments(at, hold), "limit": limit}).all()
     if rows:
         transaction.connection.execute(_CLAIM, {"entries": [row.entry for row in rows], "until": at + hold})
     return [Click.model_validate(json.loads(row.body)) for row in rows]
 
 
 def click_done(transaction: Transaction, click: str, *, at: datetime) -> None:
-    """Note that this click has been judged, or will never be.  It is not claimed again."""
+    """Note that this click has been judged, or will never be.  It is not claimed again.
+
+    What the person said stands in the record of the decision from here on, where it can be redacted.
+    """
     transaction.connection.execute(_DONE, {"click": click, "at": at})
 
 

@@ -26,6 +26,10 @@ class Verification(Value):
         checkpoints: how many checkpoints beside the records were compared.
         anchors: how many checkpoints from elsewhere were compared.
         sealed: how many records, from the first on, stand under a checkpoint that a given key signed.
+        pruned: how many of the records have their bodies in an earlier export only.
+        signatures: how many decisions that counted are under the seal of a listener that is believed.
+        listeners: the ids of these listeners' keys, for people to compare.
+        warnings: what is no forgery, and should be known.
     """
 
     state: VerifiedState
@@ -36,6 +40,10 @@ class Verification(Value):
     checkpoints: int = 0
     anchors: int = 0
     sealed: int = 0
+    pruned: int = 0
+    signatures: int = 0
+    listeners: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from activities.ledger import schema
 from activities.ledger.bodies import recordable_text
@@ -18,11 +18,18 @@ from runbooks.errors import RefusedError
 from runbooks.model.freeze import SCOPES, Freeze, is_scope
 from runbooks.model.record import SYSTEM, Entry, RecordKind
 
-__all__ = ["Freeze", "current", "freeze", "thaw"]
+__all__ = ["Freeze", "current", "freeze", "released_at", "thaw"]
 
 _freeze = schema.freeze.c
 _CURRENT = Prepared(
     select(_freeze.scope, _freeze.actor, _freeze.reason, _freeze.at).order_by(_freeze.at, _freeze.scope)
+)
+
+_LAST_THAW = Prepared(
+    select(schema.record.c.at)
+    .where(schema.record.c.kind == RecordKind.THAW.value, schema.record.c.object == bindparam("scope"))
+    .order_by(schema.record.c.seq.desc())
+    .limit(1)
 )
 
 
@@ -41,6 +48,9 @@ def freeze(
     pulled = Freeze(
         scope=scope, actor=recordable_text(actor), reason=recordable_text(reason), at=at or transaction.now
     )
+    if transaction.find(_event_id(RecordKind.FREEZE, pulled)) is not None:
+        # This very pull was released since.  That it holds again needs a record of its own.
+        pulled = pulled.model_copy(update={"at": transaction.now})
     transaction.append(_entry(RecordKind.FREEZE, pulled, source))
     row = {**pulled.model_dump(), "source": recordable_text(source)}
     transaction.connection.execute(insert(schema.freeze), row)
@@ -71,6 +81,12 @@ def current(connection: Connection) -> list[Freeze]:
     return [Freeze(scope=scope, actor=actor, reason=reason, at=at) for scope, actor, reason, at in rows]
 
 
+def released_at(connection: Connection, scope: str) -> datetime | None:
+    """Return when the brake on `scope` was last released; None where it never was."""
+    row = _LAST_THAW.first(connection, scope=recordable_text(scope))
+    return None if row is None else datetime.fromisoformat(row[0])
+
+
 def _checked(scope: str) -> str:
     if not is_scope(scope):
         raise RefusedError("unknown_scope", f"a freeze is on {SCOPES}, not on {scope!r}")
@@ -83,7 +99,7 @@ def _find(connection: Connection, scope: str) -> Freeze | None:
 
 def _entry(kind: RecordKind, change: Freeze, source: str) -> Entry:
     return Entry(
-        event_id=f"{kind.value}/{change.scope}/{schema.instant_text(change.at)}",
+        event_id=_event_id(kind, change),
         stream=SYSTEM,
         kind=kind,
         actor=change.actor,
@@ -92,3 +108,7 @@ def _entry(kind: RecordKind, change: Freeze, source: str) -> Entry:
         at=change.at,
         data={"scope": change.scope, "reason": change.reason},
     )
+
+
+def _event_id(kind: RecordKind, change: Freeze) -> str:
+    return f"{kind.value}/{change.scope}/{schema.instant_text(change.at)}"

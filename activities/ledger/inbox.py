@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Integer, bindparam, or_, select, update
+from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from activities.ledger import blobs
 from activities.ledger.blobs import Blob
 from activities.ledger.bodies import recordable, recordable_text
+from activities.ledger.claims import IS_FREE, moments
 from activities.ledger.last_words import NOTHING
 from activities.ledger.prepared import Prepared, PreparedForEach, PreparedInsert
 from activities.ledger.schema import inbox
@@ -112,7 +113,7 @@ _PENDING = Prepared(
     .where(
         inbox.c.kind != "click",  # those have their own deliverer: activities.ledger.clicks
         inbox.c.done_at.is_(None),
-        or_(inbox.c.claimed_until.is_(None), inbox.c.claimed_until < bindparam("at")),
+        IS_FREE,
     )
     .order_by(inbox.c.seq)
     .limit(bindparam("limit", type_=Integer))
@@ -193,7 +194,7 @@ def claim(transaction: Transaction, limit: int, *, at: datetime, hold: timedelta
 
     They are the caller's for `hold`; what is not done by then is given to the next who asks.
     """
-    claimed = [_read_row(row) for row in _PENDING.rows(transaction.tables, at=at, limit=limit)]
+    claimed = [_read_row(row) for row in _PENDING.rows(transaction.tables, **moments(at, hold), limit=limit)]
     _CLAIM.rows(transaction.tables, (entry.entry for entry in claimed), until=at + hold)
     return claimed
 
@@ -235,6 +236,7 @@ def _with_recordable_texts(alert: Alert) -> Alert:
         "labels": recordable(alert.labels),
         "annotations": recordable(alert.annotations),
         "generator_url": recordable_text(alert.generator_url),
+        "group_key": recordable_text(alert.group_key),
     }
     if all(getattr(alert, name) == value for name, value in clean.items()):
         return alert

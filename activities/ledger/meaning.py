@@ -11,23 +11,30 @@ The rules, each with its record:
 - `action.receipt`, `action.unknown`: an intent under this key came before, unless it says that nothing
   was sent.  Under one key something is done once.
 - `action.intent`: the remediation was admitted, and has not ended.  The action stands in a plan on
-  record, with these arguments.  No freeze covers it, unless it only tells people.  Where the plan has a
+  record, with these arguments.  No freeze covers it and nobody has stopped it, unless it only tells people.  Where the plan has a
   gate and the action is none of `otherwise`: it names approvals of this remediation and this plan that
   were accepted, by enough people of the right groups, before the gate expired, and none by the person
-  who asked.  An earlier attempt under this key has ended.
+  who asked.  So it is with the gate that the action has of its own, and with doing it again.  An earlier
+  attempt under this key has ended.
+- `gate.escalated`: a gate goes along its chain link by link.  A group counts from there on.
+- `decision`: one that was accepted, is once, under the seal of a listener whose key is on record before it.
+  Where it came through a login of a command line, that speaks for this person and had not expired.
 - `ending`: one that says that all was done leaves no attempt open.
+- `ledger.pruned`: of each remediation whose records stand elsewhere now, all do.  They cannot be judged.
 
 A value may stand there as a commitment (`{"$c": ...}`): what is redacted cannot be compared, and is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from activities.ledger.findings import TamperedError
+from activities.signatures import covers, key_id
 from runbooks.model.action import Effect, Outcome
 from runbooks.model.freeze import is_covered
 from runbooks.model.record import RecordKind
@@ -35,10 +42,6 @@ from runbooks.model.remediation import ACTED
 
 Content = Mapping[str, Any]
 COMMITMENT = "$c"
-
-_POSITIVE = frozenset(
-    {"approved", "again"}
-)  # `again`: a person's word on an action whose outcome is not known
 
 
 class _BrokenRuleError(Exception):
@@ -52,16 +55,30 @@ class _Case:
     admission: Content | None = None
     plans: dict[str, Content] = field(default_factory=dict)
     gates: dict[str, Content] = field(default_factory=dict)
+    links: dict[str, int] = field(default_factory=dict)  # how far each gate went on along its chain
     decisions: dict[str, Content] = field(default_factory=dict)
+    links_asked: dict[str, int] = field(default_factory=dict)  # and how far it was when each decision came
     open_attempts: dict[str, int] = field(default_factory=dict)  # the attempt, by the action's key
+    stopped: bool = False  # by a person
     begun: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
 
 
 class Meaning:
-    """The records that were read so far, as far as later ones must fit to them."""
+    """The records that were read so far, as far as later ones must fit to them.
 
-    def __init__(self) -> None:
+    Args:
+        listeners: raw keys of the listeners that are believed.  Without any: those that are on record.
+    """
+
+    def __init__(self, listeners: Iterable[bytes] = ()) -> None:
+        self.signatures = 0
+        self.signers: set[str] = set()
+        self._listeners = {key_id(key): key for key in listeners}
+        self._only_given = bool(self._listeners)
+        self._pruned: set[str] = set()
+        self._logins: dict[str, Content] = {}
+        self._read = 0  # records, as long as none is missing from the first one on
         self._cases: dict[str, _Case] = {}
         self._freezes: dict[str, int] = {}
         self._late: dict[str, bool] = {}  # keys of ended remediations whose attempts may still be heard of
@@ -69,14 +86,23 @@ class Meaning:
             RecordKind.ADMISSION.value: self._admission,
             RecordKind.PLAN.value: self._plan,
             RecordKind.GATE_ASKED.value: self._asked,
+            RecordKind.GATE_ESCALATED.value: self._escalated,
             RecordKind.DECISION.value: self._decision,
             RecordKind.ACTION_INTENT.value: self._intent,
             RecordKind.ACTION_RECEIPT.value: self._receipt,
             RecordKind.ACTION_UNKNOWN.value: self._receipt,
             RecordKind.ENDING.value: self._ending,
+            RecordKind.STOP_ASKED.value: self._stop,
             RecordKind.FREEZE.value: self._freeze,
             RecordKind.THAW.value: self._thaw,
+            RecordKind.LISTENER_KEY.value: self._listener_key,
+            RecordKind.LOGIN_ISSUED.value: self._login,
         }
+
+    def skip(self, stream: str) -> None:
+        """Take note that the next record, one of a remediation, is not to be read here: it was pruned."""
+        self._read += 1
+        self._pruned.add(stream)
 
     def read(self, content: Content, seq: int) -> None:
         """Read the next record of the ledger.
@@ -84,6 +110,7 @@ class Meaning:
         Raises:
             TamperedError: it could not have happened.
         """
+        self._read += self._read == seq
         reader = self._readers.get(str(content.get("kind")))
         if reader is None:
             return
@@ -104,13 +131,60 @@ class Meaning:
     def _asked(self, case: _Case, content: Content) -> None:
         case.gates[content["data"]["gate"]] = content["data"]
 
+    def _escalated(self, case: _Case, content: Content) -> None:
+        gate, link = content["data"]["gate"], content["data"]["link"]
+        if link != case.links.get(gate, 0) + 1:
+            raise _BrokenRuleError(f"{gate} went on to link {link} out of turn")
+        case.links[gate] = link
+
     def _decision(self, case: _Case, content: Content) -> None:
         if content["outcome"] != "accepted":
             return
         decision = content["data"]["decision"]
         if decision["id"] in case.decisions:
             raise _BrokenRuleError(f"the decision {decision['id']} was accepted twice")
+        self._check_seal(content["data"])
+        self._check_login(decision, is_whole=self._read == content["seq"] + 1)
         case.decisions[decision["id"]] = decision
+        case.links_asked[decision["id"]] = case.links.get(decision["gate"], 0)
+
+    def _check_seal(self, data: Content) -> None:
+        name = data["key_id"]
+        key = self._listeners.get(name)
+        if key is None:
+            raise _BrokenRuleError(f"it is under the seal of {name}, which is no listener that is believed")
+        if not covers(key, data["signature"], data["decision"]):
+            raise _BrokenRuleError(f"the listener {name} has not signed this decision")
+        self.signatures += 1
+        self.signers.add(name)
+
+    def _check_login(self, decision: Content, *, is_whole: bool) -> None:
+        """Check whom a command line speaks for.  Where only some records are at hand, its login may be elsewhere."""
+        path, _, name = decision["via"].partition(":")
+        if path != "cli" or not name:
+            return
+        login = self._logins.get(name)
+        if login is None:
+            if is_whole:
+                raise _BrokenRuleError(f"the login {name}, through which the answer came, is not on record")
+            return
+        if login["person"] != decision["principal"]["key"]:
+            raise _BrokenRuleError(f"the login {name} speaks for {login['person']}, who is somebody else")
+        if _instant(decision["decided_at"]) >= _instant(login["expires_at"]):
+            raise _BrokenRuleError(f"the login {name} had expired before the answer came through it")
+
+    def _login(self, case: _Case, content: Content) -> None:  # noqa: ARG002 - one signature for all
+        self._logins[content["data"]["login"]] = content["data"]
+
+    def _listener_key(self, case: _Case, content: Content) -> None:  # noqa: ARG002 - one signature for all
+        key = base64.b64decode(content["data"]["key"], validate=True)
+        if key_id(key) != content["data"]["key_id"]:
+            raise _BrokenRuleError("the key has another id")
+        if not self._only_given:
+            self._listeners[key_id(key)] = key
+
+    def _stop(self, case: _Case, content: Content) -> None:  # noqa: ARG002 - one signature for all
+        case.stopped = True
 
     def _freeze(self, case: _Case, content: Content) -> None:  # noqa: ARG002 - one signature for all
         self._freezes[content["data"]["scope"]] = content["seq"]
@@ -132,11 +206,14 @@ class Meaning:
             raise _BrokenRuleError(f"attempt {case.open_attempts[key]} at the same action has no end")
         if data["effect"] != Effect.TELL.value:
             self._check_brake(admission)
+            if case.stopped:
+                raise _BrokenRuleError("a person had stopped it")
         plan = case.plans.get(data["plan_digest"])
         if plan is None:
             raise _BrokenRuleError("its plan is not on record")
-        if _is_gated(plan, data):
-            _check_approvals(case, content["stream"], plan, data)
+        planned = _planned_and_gated(plan, data)
+        if planned is not None:
+            _Consent(case, content["stream"], data).check(plan["gate"], planned.get("gate"))
         case.open_attempts[key] = attempt
         case.begun.add(key)
 
@@ -149,7 +226,8 @@ class Meaning:
 
     def _receipt(self, case: _Case, content: Content) -> None:
         key, outcome = content["data"]["key"], content["outcome"]
-        begun = key in case.begun or key in self._late
+        pruned = key.partition("/")[0] in self._pruned  # late, of an action whose intent is not here any more
+        begun = key in case.begun or key in self._late or pruned
         if not begun and outcome != Outcome.NOT_SENT.value:
             raise _BrokenRuleError("there was no intent before it")
         if outcome == Outcome.OK.value:
@@ -168,18 +246,19 @@ class Meaning:
         del self._cases[content["stream"]]
 
 
-def _is_gated(plan: Content, intent: Content) -> bool:
-    """Return whether this action of the plan needs approvals.
+def _planned_and_gated(plan: Content, intent: Content) -> Content | None:
+    """Return the action of the plan; None where it is one of `otherwise`, which needs nobody's consent.
 
     Raises:
         _BrokenRuleError: the plan does not hold it.
     """
     actions = plan["actions"]
     undos = [action["undo"] for action in actions if action.get("undo")]
-    if any(_is_action(each, intent) for each in (*actions, *undos)):
-        return plan["gate"] is not None
+    for each in (*actions, *undos):
+        if _is_action(each, intent):
+            return each  # type: ignore[no-any-return]
     if any(_is_action(each, intent) for each in plan["otherwise"]):
-        return False
+        return None
     raise _BrokenRuleError(f"the plan holds no action {intent['step']} like this")
 
 
@@ -188,31 +267,76 @@ def _is_action(planned: Content, intent: Content) -> bool:
     return names and _may_be_equal(planned["arguments"], intent["arguments"])
 
 
-def _check_approvals(case: _Case, stream: str, plan: Content, intent: Content) -> None:
-    gate, people = plan["gate"], set()
-    for name in intent["decisions"]:
-        decision = case.decisions.get(name)
+@dataclass
+class _Consent:
+    """The answers that an intent names, by what people were asked: the plan, this step, or what became of it."""
+
+    case: _Case
+    stream: str
+    intent: Content
+    people: dict[str, set[str]] = field(
+        default_factory=lambda: {"plan": set(), "step": set(), "doubt": set()}
+    )
+
+    def check(self, of_plan: Content | None, of_step: Content | None) -> None:
+        """Check each answer, and that there are enough for each gate before the action.
+
+        Args:
+            of_plan, of_step: the gates as the plan has them.
+        """
+        gates = {"plan": of_plan, "step": of_step, "doubt": of_step or of_plan}
+        for name in self.intent["decisions"]:
+            self._take(name, gates)
+        for kind in ("plan", "step"):
+            self._require(kind, gates[kind])
+        if self.intent.get("iteration", 1) > 1:
+            self._require("doubt", gates["doubt"] or {"need": 1})
+
+    def _require(self, kind: str, gate: Content | None) -> None:
+        if gate is not None and len(self.people[kind]) < gate["need"]:
+            raise _BrokenRuleError(f"{gate['need']} people must approve, {len(self.people[kind])} did")
+
+    def _take(self, name: str, gates: Mapping[str, Content | None]) -> None:
+        decision = self.case.decisions.get(name)
         if decision is None:
             raise _BrokenRuleError(f"the decision {name} is not on record as accepted")
-        person = decision["principal"]["key"]
-        asked = case.gates.get(decision["gate"])
-        if asked is None or decision["remediation"] != stream:
+        asked = self.case.gates.get(decision["gate"])
+        if asked is None or decision["remediation"] != self.stream:
             raise _BrokenRuleError(f"the decision {name} answers another question")
-        if decision["plan_digest"] != intent["plan_digest"]:
+        if decision["plan_digest"] != self.intent["plan_digest"]:
             raise _BrokenRuleError(f"the decision {name} was about another plan")
-        if decision["answer"] not in _POSITIVE:
+        kind, about = _subject_of(asked)
+        if decision["answer"] != ("again" if kind == "doubt" else "approved"):
             raise _BrokenRuleError(f"the decision {name} is no approval")
-        if _instant(decision["decided_at"]) >= min(
-            _instant(decision["expires_at"]), _instant(asked["expires_at"])
-        ):
+        if decision.get("about", "") != about.get("key", "") or about.get("step") not in {
+            None,
+            self.intent["step"],
+        }:
+            raise _BrokenRuleError(f"the decision {name} was about another action")
+        times = decision["expires_at"], asked["expires_at"]
+        if _instant(decision["decided_at"]) >= min(map(_instant, times)):
             raise _BrokenRuleError(f"the decision {name} came too late")
-        if not set(gate["approvers"]) & set(decision["principal"]["groups"]):
-            raise _BrokenRuleError(f"the decision {name} came from somebody who was not asked")
-        if case.admission is not None and person == case.admission["data"]["requested_by"]:
-            raise _BrokenRuleError(f"{person} approved what they had asked for")
-        people.add(person)
-    if len(people) < gate["need"]:
-        raise _BrokenRuleError(f"{gate['need']} people must approve, {len(people)} did")
+        self._check_person(decision, gates[kind] or asked)
+        self.people[kind].add(decision["principal"]["key"])
+
+    def _check_person(self, decision: Content, gate: Content) -> None:
+        """Check that this person was asked by then, and has not asked for it themselves."""
+        principal, links = decision["principal"], self.case.links_asked[decision["id"]]
+        later = [group for link in gate.get("otherwise", ())[:links] for group in link["approvers"]]
+        if not {*gate["approvers"], *later} & set(principal["groups"]):
+            raise _BrokenRuleError(f"the decision {decision['id']} came from somebody who was not asked")
+        admission = self.case.admission
+        asker = admission["data"]["requested_by"] if admission is not None else ""
+        if asker and asker in {principal["key"], *principal.get("also", ())}:
+            raise _BrokenRuleError(f"{principal['key']} approved what they had asked for")
+
+
+def _subject_of(asked: Content) -> tuple[str, Content]:
+    """Return what people were asked about: the plan, a single step, or an action in doubt."""
+    for kind, word in (("doubt", "doubt"), ("step", "gated")):
+        if asked.get(word):
+            return kind, asked[word]
+    return "plan", {}
 
 
 def _instant(text: str) -> datetime:

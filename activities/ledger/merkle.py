@@ -3,10 +3,11 @@
 A tree over n leaves is a row of perfect subtrees, one for each bit of n, the largest first.  Their
 roots are the *frontier*: all that is needed to append (about log2 n hashes) and to know the root.
 
-Two kinds of proof let somebody who holds only a root check a claim: *inclusion* (this record is
-in the ledger) and *consistency* (the ledger of today begins with the ledger of then).
+A proof lets somebody who holds only a root check that a record is in the ledger (*inclusion*).  That the
+ledger of today begins with that of then needs none here: whoever asks has either the old frontier, as
+the sealer does, or all leaves, as an export has.
 
-Source: RFC 6962 section 2.1, and the verification algorithms of RFC 9162 section 2.1.
+Source: RFC 6962 section 2.1, and the verification algorithm of RFC 9162 section 2.1.3.2.
 """
 
 from __future__ import annotations
@@ -121,61 +122,3 @@ def includes(root: bytes, size: int, *, index: int, leaf: bytes, proof: Sequence
             node = node_hash(node, sibling)
         index, last = index >> 1, last >> 1
     return last == 0 and node == root
-
-
-def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """Return the hashes that show that the tree over the first `old_size` leaves grew into this one.
-
-    Raises:
-        IndexError: the old tree would be larger than the new one.
-    """
-    if not 0 <= old_size <= len(leaves):
-        raise IndexError(f"a tree of {len(leaves)} leaves did not grow from one of {old_size}")
-    if old_size in {0, len(leaves)}:
-        return []
-    proof: list[bytes] = []
-    whole = True  # whether the old tree's root is the root of what is left of it
-    while old_size != len(leaves):
-        middle = _split(len(leaves))
-        if old_size <= middle:
-            proof.append(root_of(leaves[middle:]))
-            leaves = leaves[:middle]
-        else:
-            proof.append(root_of(leaves[:middle]))
-            leaves, old_size, whole = leaves[middle:], old_size - middle, False
-    if not whole:
-        proof.append(root_of(leaves))
-    return proof[::-1]
-
-
-def is_consistent(
-    old_root: bytes, new_root: bytes, *, old_size: int, new_size: int, proof: Sequence[bytes]
-) -> bool:
-    """Return whether `proof` shows that the new tree begins with the leaves of the old one."""
-    if not 0 <= old_size <= new_size:
-        return False
-    if old_size in {0, new_size}:
-        expected = EMPTY_ROOT if old_size == 0 else new_root
-        return not proof and old_root == expected
-    path = list(proof)
-    if old_size.bit_count() == 1:  # the old tree is one perfect subtree: its root begins the path
-        path.insert(0, old_root)
-    return bool(path) and _climb(path, old_size - 1, new_size - 1) == (old_root, new_root)
-
-
-def _climb(path: list[bytes], index: int, last: int) -> tuple[bytes, bytes] | None:
-    """Return the roots of the old and the new tree that `path` leads to; None if it leads nowhere."""
-    while index & 1:
-        index, last = index >> 1, last >> 1
-    old = new = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            return None
-        if index & 1 or index == last:
-            old, new = node_hash(sibling, old), node_hash(sibling, new)
-            while not index & 1 and index:
-                index, last = index >> 1, last >> 1
-        else:
-            new = node_hash(new, sibling)
-        index, last = index >> 1, last >> 1
-    return (old, new) if last == 0 else None

@@ -10,6 +10,8 @@ such notes reads it:
     qL5Z...=                    root, base64
     time 2026-03-14T03:07:00.000000Z
     previous 9d03...            SHA-256 of the note before it, hex; `none` in the first
+    successor paramedic/4f1c... the key that signs from the next one on; only where this one hands over
+    anew 17                     the record that says why another key signs; only where one was lost
 
     \u2014 paramedic/4f1c... hxr9...   base64 of 4 bytes that tell the key, and 64 of the signature
 
@@ -45,9 +47,13 @@ _ED25519 = b"\x01"  # the kind of the key, in the words of signed-note
 _HASH_BYTES = 4
 _NOTE = re.compile(
     r"(?P<text>(?P<origin>[^\s+]+)\n(?P<size>0|[1-9][0-9]{0,18})\n(?P<root>[A-Za-z0-9+/]{43}=)\n"
-    r"time (?P<at>[0-9T:.-]{26}Z)\nprevious (?P<previous>none|[0-9a-f]{64})\n)"
+    r"time (?P<at>[0-9T:.-]{26}Z)\nprevious (?P<previous>none|[0-9a-f]{64})\n"
+    r"(?:successor (?P<successor>[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44})\n)?"
+    r"(?:anew (?P<anew>0|[1-9][0-9]{0,18})\n)?)"
     r"\n\u2014 (?P<name>[^\s+]+) (?P<signature>[A-Za-z0-9+/]+={0,2})\n"
 )
+
+_COUNT = re.compile(r"0|[1-9][0-9]{0,18}")
 
 Sign = Callable[[bytes], bytes]
 
@@ -63,6 +69,8 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         previous: SHA-256 of the note before it, hex, or `FIRST`.
+        successor: the text of the key that signs from the next checkpoint on; empty where it is the same.
+        anew: the seq of the record that says why another key signs from this one on than should; None elsewhere.
     """
 
     origin: str
@@ -70,12 +78,25 @@ class Checkpoint(NamedTuple):
     root: bytes
     at: datetime
     previous: str
+    successor: str = ""
+    anew: int | None = None
 
     @property
     def text(self) -> str:
         """What is signed."""
         root = base64.b64encode(self.root).decode()
-        return f"{self.origin}\n{self.size}\n{root}\ntime {instant_text(self.at)}\nprevious {self.previous}\n"
+        lines = [
+            self.origin,
+            str(self.size),
+            root,
+            f"time {instant_text(self.at)}",
+            f"previous {self.previous}",
+        ]
+        if self.successor:
+            lines.append(f"successor {self.successor}")
+        if self.anew is not None:
+            lines.append(f"anew {self.anew}")
+        return "".join(f"{line}\n" for line in lines)
 
 
 class Note(NamedTuple):
@@ -94,15 +115,18 @@ class Note(NamedTuple):
 class PublicKey:
     """A sealer's public key and its name: what a stranger needs to verify a checkpoint.
 
-    Its text is that of signed-note: `<name>+<hash>+<base64 of 0x01 and the key>`.
+    Its text is that of signed-note: `<name>+<hash>+<base64 of 0x01 and the key>`, and, once it has handed
+    over to another key, ` until <records>`.
 
     Args:
         raw: the Ed25519 key, 32 bytes.
+        until: it counts for checkpoints of at most so many records; None: it is in office.
     """
 
-    def __init__(self, name: str, raw: bytes) -> None:
+    def __init__(self, name: str, raw: bytes, until: int | None = None) -> None:
         self.name = name
         self.raw = raw
+        self.until = until
         self.hash = hashlib.sha256(name.encode() + b"\n" + _ED25519 + raw).digest()[:_HASH_BYTES]
 
     @classmethod
@@ -112,27 +136,41 @@ class PublicKey:
         Raises:
             KeyTextWrongError: it is none, or its hash does not belong to it.
         """
-        name, _, rest = text.strip().partition("+")
+        words, _, until = text.strip().partition(" until ")
+        name, _, rest = words.partition("+")
         told, _, encoded = rest.partition("+")
         try:
             kind_and_raw = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
             kind_and_raw = b""
-        key = cls(name, kind_and_raw[1:])
-        if len(kind_and_raw) != 33 or kind_and_raw[:1] != _ED25519 or key.hash.hex() != told:
+        key = cls(name, kind_and_raw[1:], int(until) if _COUNT.fullmatch(until) else None)
+        wrong = len(kind_and_raw) != 33 or kind_and_raw[:1] != _ED25519 or key.hash.hex() != told
+        if wrong or str(key) != text.strip():
             raise KeyTextWrongError(
-                f"{text.strip()[:60]!r} is not a sealer's public key: it has the form NAME+HASH+BASE64; "
+                f"{text.strip()[:60]!r} is not a sealer's public key: it has the form NAME+HASH+BASE64, "
+                "with ` until RECORDS` behind it if it has handed over; "
                 "`paramedic ledger keys` shows it"
             )
         return key
 
     def __str__(self) -> str:
         """Return the text form."""
+        return self.text if self.until is None else f"{self.text} until {self.until}"
+
+    @property
+    def text(self) -> str:
+        """The text form without a word on its time."""
         return f"{self.name}+{self.hash.hex()}+{base64.b64encode(_ED25519 + self.raw).decode()}"
 
+    def retired(self, until: int) -> PublicKey:
+        """Return this key, counting for checkpoints of at most so many records."""
+        return PublicKey(self.name, self.raw, until if self.until is None else min(until, self.until))
+
     def signed(self, note: Note) -> bool:
-        """Return whether this key signed exactly this note.  Never raises."""
+        """Return whether this key signed exactly this note, and while it was in office.  Never raises."""
         if note.signer != self.name or note.key_hash != self.hash or note.checkpoint.origin != self.name:
+            return False
+        if self.until is not None and note.checkpoint.size > self.until:
             return False
         try:
             key = ed25519.Ed25519PublicKey.from_public_bytes(self.raw)
@@ -161,6 +199,8 @@ def read_note(text: str) -> Note | None:
             root=base64.b64decode(found["root"], validate=True),
             at=datetime.fromisoformat(found["at"]).astimezone(UTC),
             previous=found["previous"],
+            successor=found["successor"] or "",
+            anew=None if found["anew"] is None else int(found["anew"]),
         )
         signature = base64.b64decode(found["signature"], validate=True)
     except (ValueError, OverflowError):
@@ -191,3 +231,30 @@ def hash_of(note: str) -> str:
 def signer_of(note: Note, keys: Iterable[PublicKey]) -> PublicKey | None:
     """Return the key, of these, that signed the note; None where none did."""
     return next((key for key in keys if key.signed(note)), None)
+
+
+def heirs(keys: Iterable[PublicKey], notes: Iterable[Note]) -> list[PublicKey]:
+    """Return these keys and those that they have handed over to in `notes`, each for its time.
+
+    What is signed by none of them hands nothing over.
+    """
+    known = list(keys)
+    for note in sorted(notes, key=_in_order):
+        signer = signer_of(note, known) if note.checkpoint.successor else None
+        if signer is not None:
+            known[known.index(signer)] = signer.retired(note.checkpoint.size)
+            known += _successor(note, known)
+    return known
+
+
+def _in_order(note: Note) -> tuple[int, bool]:
+    """Who hands over has signed before the successor does, also at the same number of records."""
+    return note.checkpoint.size, not note.checkpoint.successor
+
+
+def _successor(note: Note, known: Iterable[PublicKey]) -> list[PublicKey]:
+    try:
+        successor = PublicKey.parse(note.checkpoint.successor)
+    except KeyTextWrongError:
+        return []
+    return [] if any(key.raw == successor.raw for key in known) else [successor]

@@ -25,7 +25,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from activities.ledger.bodies import parse_body, record_of
+from activities.ledger.bodies import PRUNED, parse_body, record_of
 from activities.ledger.prepared import PreparedForEach, PreparedInsert
 from activities.ledger.schema import opening
 from runbooks.model.base import canonical
@@ -78,10 +78,15 @@ COMMITTED: Mapping[RecordKind, Sequence[Field]] = {
     RecordKind.CHECK: (Field(("result",), _AN_OBJECT, numbers_stay=True),),
     RecordKind.ACTION_RECEIPT: (Field(("output",), _AN_OBJECT),),
     RecordKind.ACTION_UNKNOWN: (Field(("output",), _AN_OBJECT),),
-    RecordKind.DECISION: (Field(("decision", "reason"), _A_TEXT),),
+    RecordKind.DECISION: (
+        Field(("decision", "reason"), _A_TEXT),
+        # With it, short words could be guessed from their digest.
+        Field(("decision", "reason_salt"), _A_TEXT),
+    ),
     RecordKind.FREEZE: (Field(("reason",), _A_TEXT),),
     RecordKind.THAW: (Field(("reason",), _A_TEXT),),
     RecordKind.LEASE_RELEASED: (Field(("reason",), _A_TEXT),),
+    RecordKind.STOP_ASKED: (Field(("reason",), _A_TEXT),),
 }
 
 _FIELDS: Mapping[Any, Sequence[Field]] = COMMITTED  # asked with whatever a body says
@@ -111,12 +116,12 @@ def keep(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def read_records(connection: Connection, bodies: Iterable[bytes]) -> list[Record]:
-    """Return the records that these bodies hold, with every value that is not redacted.
+    """Return the records that these bodies hold, with every value that is not redacted.  Pruned ones are left out.
 
     Raises:
         LedgerError: one of them holds none; somebody has changed it.
     """
-    contents = [parse_body(body) for body in bodies]
+    contents = [parse_body(body) for body in bodies if body != PRUNED]
     closed = [(content, *each) for content in contents for each in commitments_in(content)]
     if closed:
         values = _values(connection, (digest for _, _, digest in closed))

@@ -5,20 +5,32 @@ of several processes take turns, what one has read is still true when it commits
 has no holes.  Whoever would hold that row for long, stuck or stopped, is cut off by the server:
 one of them could stop all.  Readers see a snapshot each and wait for nobody.
 
+A server that stands still is given up after a few seconds (`impatient`), so that who waits for the ledger
+hears of it in time.
+
 A commit waits for the disk (`synchronous_commit`), but for work that said that it need not.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
+from activities.lazily import lazily
 from activities.ledger.prepared import carry_out
 from runbooks.errors import LedgerError
 
+if TYPE_CHECKING:
+    from activities.ledger import impatient
+else:
+    impatient = lazily("activities.ledger.impatient")
+
 READERS = 2
+
+WRITER_PATIENCE = 2.5  # seconds of silence; longer than a lock is waited for, shorter than a sender waits
+READER_PATIENCE = 10.0  # seconds of silence: who counts or sorts much says nothing for a while
 
 _WAITS = "commits wait for the disk"
 
@@ -33,7 +45,7 @@ _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _CONNECTING = {
     "application_name": "paramedic",
-    "connect_timeout": 3,  # seconds
+    "connect_timeout": 2,  # seconds
     # A server that has gone without a word is noticed within about 10 s.
     "keepalives_idle": 5,  # seconds
     "keepalives_interval": 2,  # seconds
@@ -92,7 +104,7 @@ class Postgresql:
 
     def writing_engine(self) -> Engine:
         """Return the engine of the one connection that writes."""
-        engine = self._engine(pool_size=1, settings=_WRITING)
+        engine = self._engine(pool_size=1, settings=_WRITING, patience=WRITER_PATIENCE)
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
@@ -104,7 +116,7 @@ class Postgresql:
 
     def reading_engine(self) -> Engine:
         """Return the engine of the connections that read: each transaction is a snapshot."""
-        engine = self._engine(pool_size=READERS, settings=_READING)
+        engine = self._engine(pool_size=READERS, settings=_READING, patience=READER_PATIENCE)
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
@@ -128,7 +140,7 @@ class Postgresql:
         )
         return cause, next(by_state, None) or next(by_word, unknown)
 
-    def _engine(self, *, pool_size: int, settings: tuple[str, ...]) -> Engine:
+    def _engine(self, *, pool_size: int, settings: tuple[str, ...], patience: float) -> Engine:
         engine = create_engine(
             self._url,
             pool_size=pool_size,
@@ -136,6 +148,12 @@ class Postgresql:
             connect_args={name: value for name, value in _CONNECTING.items() if name not in self._url.query},
             use_native_hstore=False,  # nobody needs them, and to look for them costs a question
         )
+
+        @event.listens_for(engine, "do_connect")
+        def connect(_: object, __: object, arguments: Any, named: Any) -> Any:
+            connection = impatient.ImpatientConnection.connect(*arguments, **named)
+            connection.patience = patience
+            return connection
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, bindparam, literal, select
 
 from activities.ledger import schema
+from activities.ledger.bodies import PRUNED
 from activities.ledger.openings import read_records
 from activities.ledger.prepared import Prepared
 from runbooks.model.record import SYSTEM, Record, RecordKind
@@ -22,14 +23,14 @@ _STREAM = Prepared(
 )
 _after = (
     select(_record.body)
-    .where(_record.seq > bindparam("seq"))
+    .where(_record.seq > bindparam("seq"), _record.body != PRUNED)  # or a batch would be short before the end
     .order_by(_record.seq)
     .limit(bindparam("limit", type_=Integer))
 )
 _AFTER = Prepared(_after)
 _STREAMS_RECENT = (
     select(_record.stream)
-    .where(_record.kind == RecordKind.ADMISSION.value, _record.stream != SYSTEM)
+    .where(_record.kind == RecordKind.ADMISSION.value, _record.stream != SYSTEM, _record.body != PRUNED)
     .order_by(_record.seq.desc())
     .limit(bindparam("limit", type_=Integer))
 )

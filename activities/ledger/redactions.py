@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, or_, select
 
 from activities.ledger import openings
-from activities.ledger.bodies import parse_body
+from activities.ledger.bodies import PRUNED, parse_body
 from activities.ledger.schema import record
 from activities.ledger.transaction import Transaction
 from runbooks.model.base import Value
@@ -78,6 +78,7 @@ def _commitments(connection: Connection, order: RedactionOrder) -> Sequence[tupl
         .where(
             record.c.kind.in_([kind.value for kind in openings.COMMITTED]),
             or_(record.c.stream == order.remediation, late),
+            record.c.body != PRUNED,
         )
         .order_by(record.c.seq)
     )

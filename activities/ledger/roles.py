@@ -4,7 +4,7 @@ Whoever breaks into the bot has what the bot's user may do, so that is little: i
 changes none.  Triggers refuse the same to everybody, but the owner of a table may drop its triggers;
 the bot is not the owner.
 
-- *owner*: has made the tables and brings them up to date; nobody else needs it.
+- *owner*: has made the tables, brings them up to date, and prunes; nobody else needs it.
 - *writer*: the bot.  It appends, and keeps its working memory.
 - *reader*: looks and verifies.
 - *sealer*: the same, and adds checkpoints.

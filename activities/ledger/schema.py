@@ -203,6 +203,27 @@ card = _table(
     Column("seq", Number, nullable=False),
     Column("state", Text, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Index("card_by_place", "channel", "ts"),
+)
+
+duty = _table(
+    "duty",
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),  # empty: nobody
+    Column("term", Number, nullable=False),  # grows each time somebody takes it
+    Column("beats", Number, nullable=False),  # grows while the holder lives
+)
+
+login = _table(
+    "login",
+    Column("id", Text, primary_key=True),
+    Column("token_hash", LargeBinary, nullable=False),
+    Column("code_hash", LargeBinary, nullable=False),  # empty once it is confirmed, or where there was none
+    Column("label", Text, nullable=False),  # what the command line says of itself
+    Column("peer", Text, nullable=False),  # the address that it came from
+    Column("person", Text, nullable=False),  # empty until somebody has confirmed it
+    Column("opened_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),  # until it is confirmed, of its code
 )
 
 installation = _table(

@@ -301,15 +301,18 @@ class Ledger:
                 outcomes = [_Outcome(job, job.work(transaction)) for job in jobs]
                 transaction.flush()
             except BaseException as error:  # whatever a work raises, the writer lives on
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    raise  # it is nobody's fault: to try each on its own would take that long for each
                 raise _SpoiltError from error
         return outcomes, transaction.committed()
 
     def _begin(self) -> RootTransaction:
         """Begin a transaction, on a new connection where the old one was lost while nothing was under way."""
+        is_lost = self._connection.invalidated  # to begin is to connect then, and to try that once suffices
         try:
             return self._connection.begin()
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if is_lost or not error.connection_invalidated:
                 raise
         return self._connection.begin()
 

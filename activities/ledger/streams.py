@@ -10,6 +10,7 @@ What stands in a body may be anything, so nothing here relies on its shape.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from activities.ledger.findings import TamperedError
@@ -44,15 +45,29 @@ def parse_body(body: bytes, seq: int) -> Content:
 
 
 class Streams:
-    """All streams that were read so far.  Its memory grows with their number, not with that of the records."""
+    """All streams that were read so far.  Its memory grows with their number, not with that of the records.
 
-    def __init__(self) -> None:
+    Args:
+        listeners: raw keys of the listeners that are believed.  Without any: those that are on record.
+    """
+
+    def __init__(self, listeners: Iterable[bytes] = ()) -> None:
+        self.meaning = Meaning(listeners)
         self._tails: dict[str, _Tail] = {}
-        self._meaning = Meaning()
 
     def has_ended(self, stream: str) -> bool:
         """Return whether the last record of `stream` is its ending."""
         return self._tails.get(stream, _EMPTY).ended
+
+    def skip(self, stream: str, seq: int) -> None:
+        """Take note of a record that was pruned.
+
+        Raises:
+            TamperedError: there are others of its stream that were not.
+        """
+        if stream in self._tails:
+            raise TamperedError(f"the body of record {seq} is missing, and others of {stream} are there", seq)
+        self.meaning.skip(stream)
 
     def take(self, content: Content, leaf: bytes, seq: int) -> None:
         """Read the next record.
@@ -72,7 +87,7 @@ class Streams:
         if is_ending:
             _check_count(content, seq)
         self._tails[stream] = _Tail(tail.length + 1, leaf.hex(), is_ending)
-        self._meaning.read(content, seq)
+        self.meaning.read(content, seq)
 
     def _check_place(self, content: Content, tail: _Tail, seq: int) -> None:
         stream, place = content["stream"], content["stream_seq"]

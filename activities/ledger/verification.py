@@ -24,9 +24,9 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from activities.ledger import schema
-from activities.ledger.bodies import COLUMNS
+from activities.ledger.bodies import COLUMNS, PRUNED
 from activities.ledger.findings import TamperedError, Verification, VerifiedState
-from activities.ledger.merkle import leaf_hash
+from activities.ledger.merkle import HASH_BYTES, leaf_hash
 from activities.ledger.notes import PublicKey
 from activities.ledger.streams import parse_body
 from activities.ledger.walking import Anchor, Walk
@@ -52,15 +52,19 @@ _HEAD = select(schema.head.c.n, schema.head.c.frontier)
 
 
 def verify(
-    connection: Connection, keys: Sequence[PublicKey] = (), anchors: Iterable[Anchor] = ()
+    connection: Connection,
+    keys: Sequence[PublicKey] = (),
+    anchors: Iterable[Anchor] = (),
+    listeners: Iterable[bytes] = (),
 ) -> Verification:
     """Verify the whole ledger as this connection sees it.  Never raises for what it finds there.
 
     Args:
         keys: the sealers' keys that are believed.  Without any, no signature is looked at.
         anchors: checkpoints from outside, their signatures verified already.
+        listeners: raw keys of the listeners that are believed.  Without any: those that are on record.
     """
-    walk = Walk(keys, anchors)
+    walk = Walk(keys, anchors, listeners)
     try:
         _go(connection, walk)
     except TamperedError as found:
@@ -95,6 +99,11 @@ def _check(walk: Walk, row: _Row) -> None:
     seq = walk.tree.size
     if row.seq != seq:
         raise TamperedError(f"record {seq} is missing, the next one is {row.seq}", seq)
+    if row.body == PRUNED:
+        if len(row.leaf) != HASH_BYTES:
+            raise TamperedError("a hash is none", seq)
+        walk.pruned(row.stream, row.leaf)
+        return
     leaf = leaf_hash(row.body)
     if leaf != row.leaf:
         raise TamperedError(f"the body of record {seq} does not have the hash that is kept beside it", seq)

@@ -10,10 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from activities.ledger.absences import Absences
 from activities.ledger.findings import TamperedError, Verification, VerifiedState
 from activities.ledger.merkle import Frontier
-from activities.ledger.notes import FIRST, Note, PublicKey, hash_of, read_note, signer_of
+from activities.ledger.notes import FIRST, Note, PublicKey, hash_of, heirs, read_note
+from activities.ledger.offices import Office
 from activities.ledger.streams import Content, Streams
+from runbooks.model.record import RecordKind
 
 
 class Anchor(NamedTuple):
@@ -29,14 +32,22 @@ class Walk:
     Args:
         keys: the sealers' keys that are believed.  Without any, no signature is looked at.
         anchors: checkpoints from outside, their signatures verified already.
+        listeners: raw keys of the listeners that are believed.  Without any: those that are on record.
     """
 
-    def __init__(self, keys: Sequence[PublicKey] = (), anchors: Iterable[Anchor] = ()) -> None:
+    def __init__(
+        self,
+        keys: Sequence[PublicKey] = (),
+        anchors: Iterable[Anchor] = (),
+        listeners: Iterable[bytes] = (),
+    ) -> None:
         self.tree = Frontier()
-        self._keys = keys
-        self._streams = Streams()
+        known = list(anchors)
+        self._office = Office(heirs(keys, (anchor.note for anchor in known)))
+        self._streams = Streams(listeners)
+        self._absences = Absences()
         self._anchors: dict[int, list[Anchor]] = defaultdict(list)
-        for anchor in anchors:
+        for anchor in known:
             self._anchors[anchor.note.checkpoint.size].append(anchor)
         self._previous = FIRST
         self._checkpoints = 0
@@ -77,6 +88,10 @@ class Walk:
             checkpoints=self._checkpoints,
             anchors=self._anchored,
             sealed=self._sealed,
+            pruned=self._absences.count,
+            signatures=self._streams.meaning.signatures,
+            listeners=tuple(sorted(self._streams.meaning.signers)),
+            warnings=tuple(self._office.warnings),
         )
 
     def record(self, content: Content, leaf: bytes) -> None:
@@ -88,9 +103,31 @@ class Walk:
         seq = self.tree.size
         if content.get("seq") != seq:
             raise TamperedError(f"record {seq} says that it is another one", seq)
+        self._absences.must_be_whole(content.get("stream"), seq)
         self._streams.take(content, leaf, seq)
+        self._take_word(content, seq)
         self.tree.append(leaf)
         self._compare_anchors()
+
+    def pruned(self, stream: str, leaf: bytes) -> None:
+        """Take the next record, of which there is only the hash.
+
+        Raises:
+            TamperedError: it cannot have been pruned, or is not what was sealed.
+        """
+        seq = self.tree.size
+        self._absences.take(stream, seq)
+        self._streams.skip(stream, seq)
+        self.tree.append(leaf)
+        self._compare_anchors()
+
+    def _take_word(self, content: Content, seq: int) -> None:
+        """Take note of what a record says about the ledger itself."""
+        if content.get("kind") == RecordKind.LEDGER_PRUNED.value:
+            self._absences.settle(content.get("data"), seq)
+        elif content.get("kind") == RecordKind.SEALER_ANEW.value:
+            data = content.get("data")
+            self._office.announce(seq, str(data.get("key")) if isinstance(data, dict) else "")
 
     def checkpoint(self, text: str) -> Note:
         """Take the next checkpoint, made right here, and return it.
@@ -104,15 +141,15 @@ class Walk:
             raise TamperedError(f"checkpoint {number} is no checkpoint")
         if note.checkpoint.previous != self._previous:
             raise TamperedError(f"checkpoint {number} does not follow the one before it")
-        if self._keys and signer_of(note, self._keys) is None:
-            raise TamperedError(f"checkpoint {number} is not signed by a key that was given")
+        is_believed = self._office.take(note, number)
         if (note.checkpoint.size, note.checkpoint.root) != (self.tree.size, self.tree.root()):
+            self._office.finish()  # what nobody has signed who is believed is that in the first place
             raise TamperedError(
                 f"the first {self.tree.size} records are not those that checkpoint {number} was made of"
             )
         self._previous = hash_of(text)
         self._checkpoints += 1
-        if self._keys:
+        if is_believed:
             self._sealed = self.tree.size
         return note
 
@@ -120,8 +157,10 @@ class Walk:
         """Say that there are no more records.
 
         Raises:
-            TamperedError: an anchor knows of more.
+            TamperedError: an anchor knows of more, nobody that is believed has signed, or bodies are missing.
         """
+        self._office.finish()
+        self._absences.finish()
         for size in sorted(self._anchors):
             if size > self.tree.size:
                 name = self._anchors[size][0].name

@@ -16,7 +16,7 @@ from typing import Any
 import typer
 from typer.main import get_group
 
-from bot.cli.terminal import Commands
+from bot.cli.terminal import Commands, tidy_help
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,14 @@ PLACES = (
         "Give back a target that is kept because an action's outcome is unknown.",
         _WATCH,
     ),
-    Place("verdict", "bot.cli.verdict", "Say what became of an action whose outcome nobody knows.", _WATCH),
+    Place("approve", "bot.cli.answers", "Approve a plan, as the button in Slack does.", _WATCH),
+    Place("deny", "bot.cli.answers", "Say no to a plan: nothing is done.", _WATCH),
+    Place("verdict", "bot.cli.answers", "Say what became of an action whose outcome nobody knows.", _WATCH),
+    Place("stop", "bot.cli.stop", "One remediation does nothing more.", _WATCH),
     Place("freeze", "bot.cli.operations", "The brake: nobody acts until it is lifted.", _WATCH),
     Place("thaw", "bot.cli.operations", "Lift a freeze.", _WATCH),
+    Place("login", "bot.cli.login", "Log in: be at the command line whom you are in Slack.", _WATCH),
+    Place("logout", "bot.cli.logout", "Give your login back.", _WATCH),
     Place("runbook", "bot.cli.runbook", "Check, show and try out runbooks.", _WRITE),
     Place(
         "policy",
@@ -66,10 +71,11 @@ PLACES = (
     Place("up", "bot.cli.process", "Run everything that one machine needs.", _RUN),
     Place("serve", "bot.cli.process", "Run the webhooks, metrics and the conversation in Slack.", _RUN),
     Place("worker", "bot.cli.process", "Run the worker, which carries out remediations.", _RUN),
-    Place("sealer", "bot.cli.process", "Run the sealer, which signs what the ledger is.", _RUN),
+    Place("sealer", "bot.cli.sealer", "Run the sealer, which signs what the ledger is.", _RUN),
     Place("demo", "bot.cli.demo", "Break a small service for real, twice, and let Paramedic heal it.", _RUN),
     Place("slack", "bot.cli.slack", "The manifest from which Slack creates the app.", _RUN),
     Place("settings", "bot.cli.settings", "All settings with their values and meanings.", _RUN),
+    Place("completion", "bot.cli.completion", "Print the script that teaches a shell to complete.", _RUN),
 )
 
 
@@ -86,7 +92,10 @@ class ImportedWhenCalled(Commands):
 def load(place: Place) -> Any:
     """Import the command at `place`."""
     group = get_group(importlib.import_module(place.module).app)
-    return group.commands.get(place.name, group)
+    command = group.commands.get(place.name, group)
+    for each in (command, *getattr(command, "commands", {}).values()):
+        tidy_help(each)
+    return command
 
 
 def _listed() -> None:

@@ -7,27 +7,25 @@ its table.  So none of them needs Temporal, and the brake does not even need the
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from activities.actions import Registry
 from activities.freeze_file import FILE_NAME
-from activities.ledger import versions
 from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
-from activities.windows import WindowsFile
 from bot.brake import Brake
-from bot.catalog import Catalog
+from bot.cli.completing import runbook_names
+from bot.cli.exits import Exit
+from bot.cli.here import SOURCE, doorkeeper, who
 from bot.cli.ledger import open_ledger
+from bot.cli.login_file import read_login
+from bot.cli.reach import UnreachableError, reach, there
 from bot.cli.terminal import (
     AsJson,
     Labels,
@@ -41,20 +39,17 @@ from bot.cli.terminal import (
     show_json,
     show_line,
 )
-from bot.connections_file import read_connections
-from bot.intake import Intake
+from bot.logins import LoginError
 from bot.logs import configure_logs
-from bot.operations import GateLine, OpenWindow, Operations, Status
-from bot.policy.doorkeeper import Doorkeeper, LocalMembers, NotPermittedError
-from bot.policy.policy_file import PolicyFile
+from bot.operations import GateLine, OpenWindow, RunRequested, Status
+from bot.policy.doorkeeper import NotPermittedError
 from bot.policy.questions import Question, Verb
 from bot.policy.rulings import admit_on_record
+from bot.requests import FreezeRequest, ReleaseRequest, RunRequest, StatusRequest, ThawRequest
 from bot.timeline_rows import as_time
 from bot.visible import as_span, visible
 from runbooks.errors import LedgerError, ParamedicError
 from runbooks.model.freeze import EVERYTHING, SCOPES, scope_words
-
-SOURCE = "cli"
 
 app = new_commands("What is going on, and what people can ask for.")
 
@@ -67,12 +62,12 @@ def status(as_json: AsJson = False) -> None:
 
     Example: paramedic status
     """
-    with open_ledger() as ledger:
-        now = asyncio.run(_operations(ledger, _load_catalog()).status())
+    with reach() as way:
+        told = way.ask(StatusRequest())
     if as_json:
-        show_json(now.model_dump(mode="json"))
+        show_json(told)
     else:
-        show_status(now, datetime.now(UTC))
+        show_status(Status.model_validate(told), datetime.now(UTC))
 
 
 def show_status(now: Status, at: datetime) -> None:
@@ -100,13 +95,20 @@ def show_status(now: Status, at: datetime) -> None:
     rows: list[tuple[object, ...]] = []
     for line in now.running:
         gate = waits.get(line.remediation)
-        whom = f"{' or '.join(gate.approvers)} until {gate.expires_at:%H:%M} UTC" if gate else ""
+        whom = _waits_for(gate) if gate else ""
         rows.append((line.remediation, line.runbook, line.target, line.phase, as_span(at - line.since), whom))
     show(add_rows(table, rows))
 
 
+def _waits_for(gate: GateLine) -> str:
+    missing = f"{gate.need - gate.given} more of " if gate.need > 1 else ""
+    then = f", then {' or '.join(gate.then)} too" if gate.then else ""
+    step = f" ({gate.step})" if gate.step else ""
+    return f"{missing}{' or '.join(gate.approvers)} until {gate.until:%H:%M} UTC{then}{step}"
+
+
 def _doubt_words(gate: GateLine) -> str:
-    whom = f"{' or '.join(gate.approvers)} must say by {gate.expires_at:%H:%M} UTC"
+    whom = f"{' or '.join(gate.approvers)} must say by {gate.until:%H:%M} UTC"
     command = f'paramedic verdict {gate.remediation} happened|again|stop --reason "..."'
     return f"ASKED: did this happen on {gate.target}? {gate.doubt}. Look, then {whom}: {command}"
 
@@ -125,6 +127,7 @@ def _kept_words(kept: KeptTarget) -> str:
 def release(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="As `paramedic status` names it.")],
     reason: Annotated[str, typer.Option("--reason", help="What you found there, and what you did.")],
+    as_json: AsJson = False,
 ) -> None:
     """Give back a target that is kept because an action's outcome is unknown.
 
@@ -132,18 +135,24 @@ def release(
 
     Example: paramedic release web-1 --reason "it had restarted, and answers"
     """
-    with open_ledger() as ledger:
-        operations = _operations(ledger, _load_catalog())
-        kept = asyncio.run(operations.release(target, reason, actor=who(), source=SOURCE))
-    if kept is None:
+    with reach() as way:
+        told = way.ask(ReleaseRequest(target=target, reason=reason))
+    if told["released"] is None:
         complain(f"{target} is not kept because of an unknown outcome. See what is: paramedic status")
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.NO)
+    if as_json:
+        show_json(told)
+        return
+    kept = KeptTarget.model_validate(told["released"])
     show_line(Text(visible(f"Given back: {kept.target}, which {kept.remediation} had left."), style="green"))
 
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook's name.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="The runbook's name.", autocompletion=runbook_names),
+    ],
     labels: Labels = [],  # noqa: B006 - typer reads the default and never changes it
     as_json: AsJson = False,
 ) -> None:
@@ -154,14 +163,13 @@ def run(
 
     Example: paramedic run host-disk-full --label instance=web-1
     """
-    catalog = _load_catalog()
     pairs = parse_pairs(labels, "--label")
-    with open_ledger() as ledger:
-        _keep_version(ledger, catalog, name)
-        requested = asyncio.run(_operations(ledger, catalog).run(name, pairs, actor=who(), source=SOURCE))
+    with reach() as way:
+        told = way.ask(RunRequest(runbook=name, labels=pairs))
     if as_json:
-        show_json(requested.model_dump(mode="json"))
+        show_json(told)
         return
+    requested = RunRequested.model_validate(told)
     show_line(Text(visible(f"Asked for {requested.runbook} on {requested.target}.")))
     show_line("Watch it with: paramedic status")
 
@@ -170,6 +178,7 @@ def run(
 def freeze(
     reason: Annotated[str, typer.Option("--reason", help="Why, for those who find it frozen.")],
     scope: Scope = EVERYTHING,
+    as_json: AsJson = False,
 ) -> None:
     """The brake: nobody acts until it is lifted.
 
@@ -178,11 +187,38 @@ def freeze(
 
     Example: paramedic freeze --scope target=db-1 --reason "migration until 14:00"
     """
+    told = _freeze_there(scope, reason) or _freeze_here(scope, reason)
+    if as_json:
+        show_json(told)
+    else:
+        show_line(Text(visible(f"FROZEN: {scope_words(scope)}."), style="bold red"))
+    if not told["recorded"]:
+        complain("The ledger could not be written. The brake holds by its file, and is recorded later.")
+
+
+def _freeze_there(scope: str, reason: str) -> dict[str, object] | None:
+    """Freeze as the person who is logged in; None where nobody is, or the brake must be pulled here.
+
+    Raises:
+        UnreachableError: nobody answers there, and there is no brake on this machine.
+    """
+    try:
+        login = read_login()
+        if login is None:
+            return None
+        told: dict[str, object] = there(login).ask(FreezeRequest(scope=scope, reason=reason))
+    except (UnreachableError, LoginError) as error:
+        if not settings().data.is_dir():
+            raise UnreachableError(f"NOT frozen: {error}") from error
+        complain(f"{error}\nThe brake does not wait for that: it is pulled on this machine.")
+        return None
+    return told
+
+
+def _freeze_here(scope: str, reason: str) -> dict[str, object]:
     with _brake(Verb.FREEZE, scope) as brake:
         recorded = asyncio.run(brake.freeze(scope, reason, actor=who(), source=SOURCE))
-    show_line(Text(visible(f"FROZEN: {scope_words(scope)}."), style="bold red"))
-    if not recorded:
-        complain("The ledger could not be written. The brake holds by its file, and is recorded later.")
+    return {"frozen": scope, "recorded": recorded}
 
 
 @app.command()
@@ -190,6 +226,7 @@ def thaw(
     scope: Scope = EVERYTHING,
     reason: Annotated[str, typer.Option("--reason", help="Why it may go on.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Lift a freeze: runbooks act again.
 
@@ -199,56 +236,20 @@ def thaw(
     """
     if not yes:
         typer.confirm(f"Let {visible(scope_words(scope))} act again?", abort=True, err=True)
-    with _brake(Verb.THAW, scope) as brake:
-        was_frozen = asyncio.run(brake.thaw(scope, reason, actor=who(), source=SOURCE))
-    if was_frozen:
+    login = read_login()
+    if login is not None:
+        told = there(login).ask(ThawRequest(scope=scope, reason=reason))
+    else:
+        with _brake(Verb.THAW, scope) as brake:
+            thawed = asyncio.run(brake.thaw(scope, reason, actor=who(), source=SOURCE))
+        told = {"scope": scope, "thawed": thawed}
+    if not told["thawed"]:
+        complain(f"{scope_words(scope)} was not frozen. See what is: paramedic status")
+        raise typer.Exit(Exit.NO)
+    if as_json:
+        show_json(told)
+    else:
         show_line(Text(visible(f"No longer frozen: {scope_words(scope)}."), style="green"))
-        return
-    complain(f"{scope_words(scope)} was not frozen. See what is: paramedic status")
-    raise typer.Exit(1)
-
-
-def who() -> str:
-    """Return the person at this terminal, as records name them: by the user id, which no variable can change."""
-    uid = os.getuid()
-    try:
-        return f"local:{pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"local:{uid}"
-
-
-def _load_catalog() -> Catalog:
-    return Catalog.load(settings().runbooks, Registry.installed().vocabulary)
-
-
-def _operations(ledger: Ledger, catalog: Catalog) -> Operations:
-    """Wire them for this process, which has no feeder: the running one finds new entries by itself."""
-    configure_logs("text")
-    intake = Intake(ledger, catalog, duplicate_window=settings().duplicate_window, wake=_nobody)
-    return Operations(
-        ledger,
-        intake,
-        freeze_file=_freeze_file(),
-        doorkeeper=doorkeeper(catalog),
-        windows=WindowsFile(settings().windows),
-    )
-
-
-def doorkeeper(catalog: Catalog | None = None) -> Doorkeeper:
-    """Return one for the people of this machine.
-
-    Raises:
-        ParamedicError: the policy or the connections file is wrong.
-    """
-    members = LocalMembers(read_connections(settings().connections).groups)
-    owner_of = catalog.owner_of if catalog else _nobodys
-    policies, thaw_group = PolicyFile(settings().policy), settings().thaw_group
-    return Doorkeeper(policies, {"local": members}, thaw_group=thaw_group, owner_of=owner_of)
-
-
-def _nobodys(_runbook: str) -> str:
-    """Tell no owner, where no runbook is asked about."""
-    return ""
 
 
 def _ask_leave(ledger: Ledger | None, question: Question) -> None:
@@ -264,22 +265,6 @@ def _ask_leave(ledger: Ledger | None, question: Question) -> None:
         complain(f"{error}\nThe brake does not wait for that.")
 
 
-def _nobody(_entries: Iterable[object]) -> None:
-    """Wake nobody."""
-
-
-def _keep_version(ledger: Ledger, catalog: Catalog, name: str) -> None:
-    """The worker runs the version that was asked for, also where its own folder has another."""
-    runbook = catalog.runbooks.get(name)
-    if runbook is not None:
-        text = catalog.texts[runbook.digest]
-        ledger.write_now(lambda transaction: versions.keep(transaction, name, text))
-
-
-def _freeze_file() -> Path:
-    return settings().data / FILE_NAME
-
-
 @contextmanager
 def _brake(verb: Verb, scope: str) -> Iterator[Brake]:
     """Open the brake for this person, with the ledger or without it."""
@@ -291,4 +276,4 @@ def _brake(verb: Verb, scope: str) -> Iterator[Brake]:
         except LedgerError as error:
             complain(str(error))
         _ask_leave(ledger, Question(verb=verb, scope=scope))
-        yield Brake(ledger, freeze_file=_freeze_file())
+        yield Brake(ledger, freeze_file=settings().data / FILE_NAME)

@@ -32,7 +32,7 @@ from bot.cli.terminal import (
 )
 from bot.connections_file import read_connections
 from bot.policy.cases import Case, Result, no_table, parse_cases, run_case
-from bot.policy.doorkeeper import LocalMembers
+from bot.policy.doorkeeper import LocalMembers, needs_login, not_logged_in
 from bot.policy.policy import SCHEMA, Policy, groups_of
 from bot.policy.policy_file import read_policy
 from bot.policy.questions import BRAKING, Person, Question, Ruling, RunbookFacts, TargetFacts, Verb
@@ -59,7 +59,10 @@ def show_policy(
     Example: paramedic policy show > policy.cedar
     """
     if schema:
-        show_line(Text(_printable(SCHEMA)))
+        if as_json:
+            show_json({"schema": SCHEMA})
+        else:
+            show_line(Text(_printable(SCHEMA)))
         return
     policy = _policy(None)
     if as_json:
@@ -156,7 +159,7 @@ def _as_data(result: Result) -> dict[str, Any]:
 def explain(
     who: Annotated[str, typer.Argument(metavar="WHO", help="slack:T0123/U0456 or local:alice.")],
     what: Annotated[
-        Verb, typer.Argument(metavar="WHAT", help="read, run, approve, stop, freeze, thaw, release.")
+        Verb, typer.Argument(metavar="WHAT", help="read, run, approve, stop, freeze, thaw, release, redact.")
     ],
     where: Annotated[
         str,
@@ -171,6 +174,9 @@ def explain(
     target: Annotated[str, typer.Option("--target", help="The target's name.")] = "",
     guest: Annotated[bool, typer.Option("--guest", help="They are a guest of the workspace.")] = False,
     external: Annotated[bool, typer.Option("--external", help="They are of another workspace.")] = False,
+    logged_in: Annotated[
+        bool, typer.Option("--logged-in", help="They ask at a command line, and are logged in there.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """May this person do that there, which rule says so, and who may if not.
@@ -182,14 +188,23 @@ def explain(
     policy = _policy(None)
     place = TargetFacts(name=target, labels=parse_pairs(labels, "--label"))
     question = _completed(pose(what, where, place, _runbooks()))
-    person = Person(key=who, groups=_groups(who, groups, question, policy), guest=guest, external=external)
-    ruling = policy.judge(person, question)
+    memberships = _groups(who, groups, question, policy)
+    person = Person(key=who, groups=memberships, guest=guest, external=external, logged_in=logged_in)
+    ruling = _ruling(policy, person, question)
     if as_json:
         show_json(_ruling_data(ruling))
     else:
         _show_ruling(person, ruling)
     if not ruling.allowed:
         raise typer.Exit(1)
+
+
+def _ruling(policy: Policy, person: Person, question: Question) -> Ruling:
+    """What the running installation would say."""
+    local_people = settings().local_people_decide
+    if needs_login(person.key, question, local_people=local_people):
+        return not_logged_in(question)
+    return policy.judge(person, question, local_people=local_people)
 
 
 def _completed(question: Question) -> Question:
@@ -215,7 +230,8 @@ def _show_ruling(person: Person, ruling: Ruling) -> None:
         ("why", ruling.why),
     ]
     if not ruling.allowed:
-        rows.append(("ask", " or ".join(ruling.ask) or "whoever keeps the policy"))
+        whom = " or ".join(ruling.ask) or "whoever keeps the policy"
+        rows.append(("then", ruling.remedy) if ruling.remedy else ("ask", whom))
     table = add_rows(new_table("", ""), [*rows, ("policy", ruling.policy)])
     table.show_header = False
     show(table)

@@ -1,4 +1,4 @@
-"""The commands that keep running: `up`, `serve`, `worker` and `sealer`."""
+"""The commands that keep running: `up`, `serve` and `worker`."""
 
 from __future__ import annotations
 
@@ -35,18 +35,12 @@ def worker() -> None:
     _become("worker")
 
 
-@app.command()
-def sealer() -> None:
-    """Run the sealer, which signs what the ledger is.  `paramedic up` runs one by itself."""
-    _go_on_as("bot.sealer")
-
-
 def _become(parts: str) -> NoReturn:
     """Go on as `bot.process`."""
-    _go_on_as("bot.process", parts)
+    go_on_as("bot.process", parts)
 
 
-def _go_on_as(module: str, *arguments: str) -> NoReturn:
+def go_on_as(module: str, *arguments: str) -> NoReturn:
     """Become another program under the same process id."""
     sys.stdout.flush()
     sys.stderr.flush()

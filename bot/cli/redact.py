@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from activities.ledger import redactions
-from activities.ledger.redactions import RedactionOrder
-from bot.cli.ledger import open_ledger
-from bot.cli.operations import SOURCE, who
-from bot.cli.terminal import AsJson, complain, new_commands, show_json, show_line
+from bot.cli.completing import recent_ids
+from bot.cli.exits import Exit
+from bot.cli.reach import reach
+from bot.cli.terminal import AsJson, complain, counted, new_commands, show_json, show_line
+from bot.requests import RedactRequest
 from bot.visible import visible
 
 app = new_commands("Take back values that nobody should read.")
@@ -28,7 +28,10 @@ def _app() -> None:
 
 @app.command("redact")
 def redact(
-    remediation: Annotated[str, typer.Argument(metavar="R-…", help="The remediation, as cards show it.")],
+    remediation: Annotated[
+        str,
+        typer.Argument(metavar="R-…", help="The remediation, as cards show it.", autocompletion=recent_ids),
+    ],
     reason: Annotated[str, typer.Option("--reason", help="Why, for those who will ask. It stays on record.")],
     record: Annotated[
         int | None,
@@ -38,25 +41,32 @@ def redact(
 ) -> None:
     """Take back values that nobody should read.
 
-    It takes what commands put out, checks returned and people wrote, for good. Timelines and cards then say "redacted". The ledger still verifies, and who redacted what, and why, is
-    on record. What Slack, Temporal's histories and backups hold is not reached by it.
+    It takes what commands put out, checks returned and people wrote, for good. Timelines and cards then
+    say "redacted". The ledger still verifies, and who redacted what, and why, is on record. What Slack,
+    Temporal's histories and backups hold is not reached by it.
 
     Example: paramedic redact R-7F3K2Q --record 4711 --reason "a customer's name in the log"
     """
-    order = RedactionOrder(remediation=remediation, record=record, reason=reason, actor=who(), source=SOURCE)
-    with open_ledger() as ledger:
-        done = ledger.write_now(lambda transaction: redactions.redact(transaction, order))
+    request = RedactRequest(remediation=remediation.upper(), record=record, reason=reason)
+    with reach() as way:
+        done = way.ask(request)["redaction"]
     if done is None:
         what = f"record {record} of {remediation}" if record is not None else remediation
         complain(
             f"Nothing of {what} can be redacted: it is unknown, holds no such values, or was redacted before."
         )
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.NO)
     if as_json:
-        show_json(done.model_dump(mode="json"))
+        show_json(done)
         return
-    count, records = len(done.data["digests"]), ", ".join(map(str, done.data["records"]))
-    values = "1 value" if count == 1 else f"{count} values"
+    values, records = (
+        counted(len(done["data"]["digests"]), "value"),
+        ", ".join(map(str, done["data"]["records"])),
+    )
     show_line(
-        Text(visible(f"Redacted: {values} of {remediation} (records {records}), on record as {done.seq}."))
+        Text(
+            visible(
+                f"Redacted: {values} of {done['object']} (records {records}), on record as {done['seq']}."
+            )
+        )
     )

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from activities.actions import Registry
+from bot.cli.completing import runbook_names
 from bot.cli.runbook_card import plan_card, runbook_card
 from bot.cli.runbook_files import Reading, find_files, find_runbook, problem_text, read_file
 from bot.cli.terminal import (
@@ -28,9 +29,11 @@ from bot.cli.terminal import (
     show_json,
     show_line,
 )
+from bot.connections_file import read_connections
 from bot.visible import visible
 from runbooks.errors import RenderError
 from runbooks.language.facts import Facts
+from runbooks.language.gates import Members
 from runbooks.language.json_schema import json_schema
 from runbooks.language.matching import matches
 from runbooks.language.rendering import render_checks, render_plan, render_target
@@ -39,7 +42,10 @@ from runbooks.model.runbook import Runbook
 
 app = new_commands("Check, show and try out runbooks.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The runbook's name, or its file.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The runbook's name, or its file.", autocompletion=runbook_names),
+]
 
 
 @app.command()
@@ -54,7 +60,8 @@ def lint(
     Example: paramedic runbook lint runbooks/catalog
     """
     vocabulary = Registry.installed().vocabulary
-    readings = [read_file(file, vocabulary) for file in find_files(paths or [settings().runbooks])]
+    members = _members()
+    readings = [read_file(file, vocabulary, members) for file in find_files(paths or [settings().runbooks])]
     problems = sum(len(reading.problems) for reading in readings)
     if as_json:
         show_json([_as_data(reading) for reading in readings])
@@ -62,6 +69,14 @@ def lint(
         _show_problems(readings, problems)
     if problems:
         raise typer.Exit(1)
+
+
+def _members() -> Members | None:
+    """Return who is in which approver group; None where Slack knows that, and can be asked only at the click."""
+    if settings().slack == "on" or settings().connections is None:
+        return None
+    groups = read_connections(settings().connections).groups
+    return {name: group.members for name, group in groups.items()}
 
 
 def _show_problems(readings: Sequence[Reading], problems: int) -> None:
@@ -177,11 +192,12 @@ def plan(
 
 
 @app.command()
-def schema() -> None:
+def schema(as_json: AsJson = False) -> None:
     """The JSON Schema of the language, for editors that complete and check.
 
     Example: paramedic runbook schema > runbook.schema.json
     """
+    del as_json  # it is JSON either way
     show_json(json_schema(Registry.installed().vocabulary))
 
 

@@ -118,24 +118,39 @@ def _check(check: CheckStep) -> Text:
 
 
 def _gate(gate: GateRule) -> Text:
-    text = _who_must_agree(gate.need, gate.approvers, gate.within)
-    return _details(text, _condition(gate))
+    return _details(_who_must_agree(gate), _then(gate), _condition(gate))
 
 
 def _terms(gate: GateTerms | None) -> Text:
     if gate is None:
         return _text("nobody is asked")
-    return _text(_who_must_agree(gate.need, gate.approvers, gate.within))
+    return _details(_who_must_agree(gate), _then(gate))
 
 
-def _who_must_agree(need: int, approvers: Sequence[str], within: timedelta) -> str:
-    return f"{need} of {' or '.join(approvers)} must approve within {as_span(within)}"
+def _who_must_agree(gate: GateRule | GateTerms) -> str:
+    return f"{gate.need} of {' or '.join(gate.approvers)} must approve within {as_span(gate.within)}"
+
+
+def _then(gate: GateRule | GateTerms) -> str:
+    """Return who is asked in turn when they do not; empty where nobody is."""
+    links = [f"{' or '.join(link.approvers)} too, within {as_span(link.within)}" for link in gate.otherwise]
+    return f"otherwise {', then '.join(links)}, then stop" if links else ""
+
+
+def _own_gate(gate: GateRule | GateTerms | None) -> str:
+    """Return the gate of a single step; empty where it has none."""
+    if gate is None:
+        return ""
+    condition = _condition(gate) if isinstance(gate, GateRule) else ""
+    parts = (f"gate: {_who_must_agree(gate)}", _then(gate), condition)
+    return ", ".join(part for part in parts if part)
 
 
 def _action(action: ActionStep, vocabulary: Mapping[str, Declaration]) -> Text:
     declared = vocabulary.get(action.uses)
     undo = f"undo: {_used(action.undo.uses, action.undo.arguments)}" if action.undo else "undo: none"
-    text = _details(action.name, _used(action.uses, action.arguments), _condition(action), undo)
+    used = _used(action.uses, action.arguments)
+    text = _details(action.name, used, _condition(action), _own_gate(action.gate), undo)
     if declared is not None:
         nature = f"\n{declared.effect.value}, {declared.kind.value}"
         text.append(nature, style=EFFECT_STYLES[declared.effect] or "dim")
@@ -154,6 +169,6 @@ def _planned_check(check: PlannedCheck) -> Text:
 
 def _planned_action(action: PlannedAction) -> Text:
     undo = f"undo: {_used(action.undo.uses, action.undo.arguments)}" if action.undo else "undo: none"
-    text = _details(action.name, _used(action.uses, action.arguments), undo)
+    text = _details(action.name, _used(action.uses, action.arguments), _own_gate(action.gate), undo)
     nature = f"\n{action.effect.value}, {action.kind.value}"
     return text.append(nature, style=EFFECT_STYLES[action.effect] or "dim")

@@ -11,6 +11,7 @@ from rich.text import Text
 from bot.visible import visible
 from runbooks.errors import ParamedicError, RunbookError
 from runbooks.language.document import RunbookErrors, parse_runbook
+from runbooks.language.gates import Members
 from runbooks.model.action import Declaration
 from runbooks.model.runbook import Runbook
 
@@ -52,8 +53,12 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_file(file: Path, vocabulary: Mapping[str, Declaration]) -> Reading:
-    """Read one file.  That it cannot be read, or is named differently, is a problem of that file."""
+def read_file(file: Path, vocabulary: Mapping[str, Declaration], members: Members | None = None) -> Reading:
+    """Read one file.  That it cannot be read, or is named differently, is a problem of that file.
+
+    Args:
+        members: who is in which approver group, where that is known of everybody.
+    """
     try:
         text = file.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -62,7 +67,7 @@ def read_file(file: Path, vocabulary: Mapping[str, Declaration]) -> Reading:
         )
         return Reading(file, "", None, (why,))
     try:
-        runbook = parse_runbook(text, file=str(file), vocabulary=vocabulary)
+        runbook = parse_runbook(text, file=str(file), vocabulary=vocabulary, members=members)
     except RunbookErrors as errors:
         return Reading(file, text, None, errors.errors)
     if runbook.name != file.stem:

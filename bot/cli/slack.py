@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from ruamel.yaml import YAML
 
-from bot.cli.terminal import complain, new_commands
+from bot.cli.terminal import AsJson, complain, new_commands, show_json
 from bot.slack.manifest import RequestUrlError, manifest
 
 app = new_commands("The manifest from which Slack creates the app.")
@@ -49,6 +48,7 @@ def show_manifest(
         str, typer.Option(help="For the mode http: the address at which Slack reaches Paramedic.")
     ] = "",
     form: Annotated[Format, typer.Option("--format", help="Slack takes both.")] = Format.YAML,
+    as_json: AsJson = False,
 ) -> None:
     """Print the manifest from which Slack creates the app: paste it at api.slack.com/apps, From a manifest.
 
@@ -61,7 +61,10 @@ def show_manifest(
     except RequestUrlError as error:
         complain(str(error))
         raise typer.Exit(2) from error
-    typer.echo(as_yaml(described) if form is Format.YAML else json.dumps(described, indent=2))
+    if as_json or form is Format.JSON:
+        show_json(described)
+    else:
+        typer.echo(as_yaml(described))
 
 
 def as_yaml(described: dict[str, Any]) -> str:

@@ -6,9 +6,12 @@ with a code that scripts can tell apart.  Nobody sees a traceback for a mistake 
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
@@ -17,21 +20,41 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+from bot.cli.exits import BY_ERROR, Exit
 from bot.settings import Settings
 from bot.visible import visible
 from runbooks.errors import ParamedicError
 
-WRONG = 2
+WRONG = Exit.WRONG
 """Exit code where the usage, a setting or something that it needs is wrong."""
+
+_JSON_WANTED = ContextVar("json_wanted", default=False)
 
 OUT = Console(highlight=False)
 _ERRORS = Console(stderr=True, highlight=False)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+def _note_json(wanted: bool) -> bool:
+    """Remember how this command speaks, for what it may have to complain about."""
+    _JSON_WANTED.set(wanted)
+    return wanted
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.", callback=_note_json)]
 Labels = Annotated[
     list[str],
     typer.Option("--label", "-l", metavar="NAME=VALUE", help="A label of the alert; may be repeated."),
 ]
+
+
+class ToldError(ParamedicError):
+    """What a running Paramedic has said is wrong; `told` is the error's code there."""
+
+    code = "told"
+
+    def __init__(self, sentence: str, told: str) -> None:
+        super().__init__(sentence)
+        self.told = told
 
 
 class Commands(TyperGroup):
@@ -42,21 +65,32 @@ class Commands(TyperGroup):
         try:
             return super().invoke(context)
         except ParamedicError as error:
-            complain(str(error))
-            raise typer.Exit(WRONG) from None
+            code = error.told if isinstance(error, ToldError) else error.code
+            complain(str(error), code)
+            raise typer.Exit(BY_ERROR.get(code, Exit.WRONG)) from None
 
 
-def new_commands(help_text: str) -> typer.Typer:
-    """Return an empty set of commands."""
+def new_commands(help_text: str | None = None) -> typer.Typer:
+    """Return an empty set of commands.  Without a text, its callback's docstring is its help."""
+    given: dict[str, Any] = {} if help_text is None else {"help": help_text}
     # Typer's own tracebacks would show the values of variables, secrets among them.
     return typer.Typer(
+        **given,
         cls=Commands,
-        help=help_text,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
+
+
+def tidy_help(command: Any) -> None:
+    """Let the help of a command read well however wide the terminal is: paragraphs flow, and flags have no type."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for option in command.get_params(typer.Context(command)):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
 
 
 def settings() -> Settings:
@@ -74,6 +108,12 @@ def show(*parts: RenderableType) -> None:
         OUT.print(part, markup=False)
 
 
+def show_err(*parts: RenderableType) -> None:
+    """Print for people beside the result, on stderr: what is asked, what comes next."""
+    for part in parts:
+        _ERRORS.print(part, markup=False)
+
+
 def show_line(*lines: Text | str) -> None:
     """Print lines that programs read as well, editors for instance: they are never broken."""
     for line in lines:
@@ -85,10 +125,24 @@ def show_json(data: Any) -> None:
     typer.echo(json.dumps(data, indent=2, default=str))
 
 
-def complain(sentence: str) -> None:
-    """Say what is wrong, on stderr."""
+def complain(sentence: str, code: str = "") -> None:
+    """Say what is wrong, on stderr; as a line of JSON where the command was asked for JSON."""
+    if _JSON_WANTED.get():
+        told = {"error": sentence, **({"code": code} if code else {})}
+        typer.echo(json.dumps(told), err=True)
+        return
     for line in sentence.splitlines():
         _ERRORS.print(Text(visible(line), style="red"), soft_wrap=True)
+
+
+@contextmanager
+def waiting_for(sentence: str) -> Iterator[None]:
+    """Show on a terminal that, and for what, the command waits.  Anywhere else nothing is shown."""
+    if not _ERRORS.is_terminal or _JSON_WANTED.get():
+        yield
+        return
+    with _ERRORS.status(Text(visible(sentence), style="dim")):
+        yield
 
 
 def new_table(*columns: str) -> Table:

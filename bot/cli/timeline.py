@@ -10,10 +10,12 @@ import typer
 
 from activities.ledger.records import stream_of, streams_recent
 from activities.ledger.store import Ledger
+from bot.cli.completing import recent_ids
 from bot.cli.ledger import open_ledger
-from bot.cli.terminal import WRONG, complain, new_commands, show
+from bot.cli.terminal import WRONG, AsJson, complain, new_commands, show
 from bot.timeline import Timeline, timeline
-from bot.timeline_views import as_json, as_markdown_page, as_terminal
+from bot.timeline_page import as_markdown_page
+from bot.timeline_views import as_json, as_terminal
 from runbooks.model.record import Record
 
 app = new_commands("What one remediation saw, decided and did.")
@@ -34,11 +36,14 @@ def _app() -> None:
 
 @app.command("timeline")
 def show_timeline(
-    remediation: Annotated[str, typer.Argument(metavar="R-…", help="The remediation, as cards show it.")],
+    remediation: Annotated[
+        str,
+        typer.Argument(metavar="R-…", help="The remediation, as cards show it.", autocompletion=recent_ids),
+    ],
     form: Annotated[
         Format, typer.Option("--format", help="For people here, for a postmortem, or for programs.")
     ] = Format.TERMINAL,
-    as_json_too: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json_too: AsJson = False,
     out: Annotated[Path | None, typer.Option(help="Write it into this file instead.")] = None,
 ) -> None:
     """What one remediation saw, decided and did.

@@ -1,4 +1,4 @@
-"""What answers on the port: alerts, metrics, health, and Slack.  Nothing redirects, and all errors are JSON."""
+"""What answers on the port: alerts, metrics, health, Slack, and command lines.  Nothing redirects, and all errors are JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from bot.http.health import Health
 from bot.http.receiver import Receiver
+from bot.http.terminal import TerminalDoor
 from bot.metrics import CONTENT_TYPE, Metrics
 
 ALERTS = "/alerts/alertmanager"
@@ -22,9 +23,19 @@ log = structlog.get_logger(__name__)
 
 
 def build_http(
-    receiver: Receiver, metrics: Metrics, health: Health, *, slack: ASGIApp | None = None
+    receiver: Receiver,
+    metrics: Metrics,
+    health: Health,
+    *,
+    slack: ASGIApp | None = None,
+    terminal: TerminalDoor | None = None,
 ) -> Starlette:
-    """Return the application.  `slack` answers what Slack posts, where it calls over HTTP."""
+    """Return the application.
+
+    Args:
+        slack: answers what Slack posts, where it calls over HTTP.
+        terminal: answers command lines.
+    """
 
     async def show_metrics(_: Request) -> Response:
         if not metrics.caught_up:
@@ -52,6 +63,7 @@ def build_http(
             Route("/healthz", show_life, methods=["GET"]),
             Route("/readyz", show_readiness, methods=["GET"]),
             *([Route(SLACK, slack, name="slack")] if slack else []),
+            *(terminal.routes if terminal else []),
         ],
         exception_handlers={HTTPException: say_no, Exception: _say_sorry},
     )

@@ -30,10 +30,17 @@ class Health:
     """Asks the parts, at most once a second however often it is asked."""
 
     def __init__(
-        self, checks: Mapping[str, tuple[str, Check]], clock: Callable[[], float] = time.monotonic
+        self,
+        checks: Mapping[str, tuple[str, Check]],
+        clock: Callable[[], float] = time.monotonic,
+        notes: Mapping[str, Callable[[], str]] | None = None,
     ) -> None:
-        """Take for each part the word that means "well", and the check, which raises otherwise."""
+        """Take for each part the word that means "well", and the check, which raises otherwise.
+
+        What `notes` say is told as well, and decides nothing: work goes on without those parts.
+        """
         self._checks = checks
+        self._notes = notes or {}
         self._clock = clock
         self._asking = asyncio.Lock()
         self._words: dict[str, str] = {}
@@ -47,7 +54,7 @@ class Health:
                 self._words = dict(zip(self._checks, found, strict=True))
                 self._asked_at = self._clock()
         well = {name: word for name, (word, _) in self._checks.items()}
-        return self._words == well, dict(self._words)
+        return self._words == well, {**self._words, **{name: note() for name, note in self._notes.items()}}
 
     async def _ask(self, word: str, check: Check) -> str:
         try:

@@ -55,10 +55,12 @@ class Notification:
     Attributes:
         items: the alerts as they came, unexamined; the group's status is not looked at.
         truncated: how many alerts the sender cut off.  It may never send them.
+        group_key: of all of them; empty where the sender does not tell it.
     """
 
     items: Sequence[Any]
     truncated: int = 0
+    group_key: str = ""
 
     def word(self, number: int, catalog: str) -> Word | None:
         """Return what is said of an alert by those who have this catalog; None where it has to be parsed first."""
@@ -81,7 +83,7 @@ class Notification:
             PayloadError: it is none.
             PayloadTooLargeError: it has more than 1,000 labels.
         """
-        return _alert(f"alerts[{number}]", self.items[number])
+        return _alert(f"alerts[{number}]", self.items[number], self.group_key)
 
 
 _encode = json.JSONEncoder().encode
@@ -105,9 +107,11 @@ def parse_notification(body: bytes) -> Notification:
     truncated = payload.get("truncatedAlerts", 0)
     if not isinstance(truncated, int):
         raise PayloadError("truncatedAlerts is not a number")
+    group = payload.get("groupKey")
+    group_key = tame(group) if isinstance(group, str) else ""
     if truncated <= 0:
-        return Notification(items)
-    return Notification([*items, _truncation(payload, truncated)], truncated)
+        return Notification(items, group_key=group_key)
+    return Notification([*items, _truncation(payload, truncated)], truncated, group_key)
 
 
 def _fingerprint(labels: Any) -> str | None:
@@ -165,7 +169,7 @@ def _object(place: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def _alert(place: str, item: Any) -> Alert:
+def _alert(place: str, item: Any, group_key: str) -> Alert:
     told = _object(place, item)
     status = told.get("status")
     if status not in ("firing", "resolved"):
@@ -182,6 +186,7 @@ def _alert(place: str, item: Any) -> Alert:
         # A firing alert's end is a placeholder or a guess, and differs from sender to sender.
         ends_at=_time(told.get("endsAt")) if resolved else None,
         generator_url=tame(generator_url) if isinstance(generator_url, str) else "",
+        group_key=group_key,
     )
 
 

@@ -59,7 +59,7 @@ CASE = WordList(
     "a case",
     {
         "who": "One of the people.",
-        "what": "One of read, run, approve, stop, freeze, thaw, release.",
+        "what": "One of read, run, approve, stop, freeze, thaw, release, redact.",
         "where": "A runbook; for freeze and thaw a scope; for release a target.",
         "target": "The target's name.",
         "labels": "The labels of the alert: {env: prod}.",

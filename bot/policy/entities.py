@@ -42,7 +42,8 @@ def _resource(question: Question) -> Entity:
 
 
 def _person(person: Person) -> Entity:
-    facts = {"key": person.key, "path": person.path, "guest": person.guest, "external": person.external}
+    where = {"path": person.path, "terminal": person.terminal}
+    facts = {"key": person.key, **where, "guest": person.guest, "external": person.external}
     parents = [_uid("Group", each) for each in person.groups]
     return _entity(_uid("Person", person.key), facts, parents=parents)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from activities.lazily import lazily
 from bot.policy.entities import as_request
 from bot.policy.mistakes import read_rules
-from bot.policy.questions import Person, Question, Ruling
+from bot.policy.questions import LOCAL, Person, Question, Ruling
 from runbooks.language.findings import Findings
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ DEFAULT_NAME = "the default policy"
 
 MOST_PAIRED = 12  # groups: 66 questions, in some hundredths of a second
 ANYBODY = "anybody of the workspace who is no guest"
+AT_COMMAND_LINE = "somebody at the command line"
+AT_MACHINE = "somebody at a terminal of the machine"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Policy:
     name: str
 
     @classmethod
+    @cache
     def default(cls) -> Policy:
         """Return the one that holds where none is named.  A test has found it right."""
         return cls(DEFAULT, DEFAULT_NAME)
@@ -79,15 +82,20 @@ class Policy:
         findings.settle()
         return cls(text, Path(file).name)
 
-    def judge(self, person: Person, question: Question) -> Ruling:
-        """Return whether `person` may do that, which rules say so, and who may where they may not."""
+    def judge(self, person: Person, question: Question, *, local_people: bool = True) -> Ruling:
+        """Return whether `person` may do that, which rules say so, and who may where they may not.
+
+        Args:
+            local_people: whether people at a terminal of the machine count without a login: else they are
+                nobody whom somebody could ask.
+        """
         allowed, rules, broken = self._decide(person, question)
         told: dict[str, Any] = {"allowed": allowed, "words": question.words, "policy": self.name}
         if broken:
             return Ruling(**told, why=f"a rule could not be evaluated: {broken}")
         if allowed:
             return Ruling(**told, rules=_ids(rules), why=_reasons(rules))
-        ask, permitting = self._whom(person, question)
+        ask, permitting = self._whom(person, question, local_people=local_people)
         if rules:
             return Ruling(**told, rules=_ids(rules), why=_reasons(rules), ask=ask)
         why = _reasons(permitting) or "no rule of the policy lets anybody do that"
@@ -115,10 +123,14 @@ class Policy:
         decided = sorted(int(each.removeprefix("policy")) for each in answer.diagnostics.reasons)
         return answer.allowed and not broken, tuple(self.rules[each] for each in decided), broken
 
-    def _whom(self, person: Person, question: Question) -> tuple[tuple[str, ...], tuple[Rule, ...]]:
+    def _whom(
+        self, person: Person, question: Question, *, local_people: bool
+    ) -> tuple[tuple[str, ...], tuple[Rule, ...]]:
         """Return who may do it, for people, and the rules that let them."""
         found: dict[str, tuple[Rule, ...]] = {}
         for words, other in self._others(person, question):
+            if words == AT_MACHINE and (AT_COMMAND_LINE in found or not local_people):
+                continue
             allowed, rules, _ = self._decide(other, question)
             if allowed and words == ANYBODY:
                 return (words,), rules
@@ -135,22 +147,27 @@ class Policy:
         """Yield a person for every two of the groups: one rule may want the one, and another the other."""
         groups = self._groups_for(question)[:MOST_PAIRED]
         for one, other in combinations(groups, 2):
-            both = Person(key=f"{person.path}:somebody", groups=(one, other))
-            yield f"somebody of both {one} and {other}", both
+            yield f"somebody of both {one} and {other}", _somebody_like(person, one, other)
 
     def _groups_for(self, question: Question) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*groups_of(question), *self.groups)))
 
     def _others(self, person: Person, question: Question) -> Iterator[tuple[str, Person]]:
-        """Yield those who might be allowed: a person of no group, of one group each, those who are named."""
-        somebody = f"{person.path}:somebody"
-        yield ANYBODY, Person(key=somebody)
-        for group in self._groups_for(question):
-            yield f"somebody of {group}", Person(key=somebody, groups=(group,))
+        """Yield those who might be allowed: as this person came, those who are named, and who comes another way."""
+        yield from self._of_each_group(person, question)
         for key in self._named("Person"):
             yield key, Person(key=key)
-        if person.path != "local":
-            yield "somebody at the command line", Person(key="local:somebody")
+        if person.path == LOCAL:
+            yield from self._of_each_group(_IN_CHAT, question)
+        else:
+            yield AT_COMMAND_LINE, _IN_CHAT.model_copy(update={"logged_in": True})
+            yield AT_MACHINE, Person(key=f"{LOCAL}:somebody")
+
+    def _of_each_group(self, person: Person, question: Question) -> Iterator[tuple[str, Person]]:
+        """Yield a person of no group, and one of each group, who came as `person` did."""
+        yield ANYBODY, _somebody_like(person)
+        for group in self._groups_for(question):
+            yield f"somebody of {group}", _somebody_like(person, group)
 
     def _named(self, kind: str) -> tuple[str, ...]:
         named = pst.entity_uids(self._nodes)
@@ -167,6 +184,14 @@ class Policy:
     @cached_property
     def _schema(self) -> cedarpy.Schema:
         return cedarpy.Schema.from_str(SCHEMA)
+
+
+_IN_CHAT = Person(key="slack:somebody")
+
+
+def _somebody_like(person: Person, *groups: str) -> Person:
+    """Return somebody in these groups, and no others, who came as `person` did."""
+    return Person(key=f"{person.path}:somebody", groups=groups, logged_in=person.logged_in)
 
 
 def groups_of(question: Question) -> tuple[str, ...]:

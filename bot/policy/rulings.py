@@ -26,7 +26,7 @@ async def admit_on_record(
         NotPermittedError: it does not.
         ParamedicError: it is not known who that is, or what the policy is.
     """
-    ruling = await doorkeeper.judge(actor, question)
+    ruling = await doorkeeper.judge(actor, question, source=source)
     if not (ruling.allowed and question.verb is Verb.FREEZE):
         await _record(ledger, ruling, actor=actor, source=source)
     if not ruling.allowed:

@@ -26,10 +26,19 @@ def facts_of(runbook: Runbook, vocabulary: Mapping[str, Declaration]) -> Runbook
     """Return what the policy knows of `runbook`.  An action that is not known counts as destructive."""
     known = (vocabulary.get(step.uses) for step in runbook.actions)
     effects = (each.effect if each else Effect.DESTRUCTIVE for each in known)
-    approvers = runbook.gate.approvers if runbook.gate else ()
+    approvers = approvers_of(runbook)
     return RunbookFacts(
         name=runbook.name, owner=runbook.owner, effect=strongest(effects), approvers=approvers
     )
+
+
+def approvers_of(runbook: Runbook) -> tuple[str, ...]:
+    """Return every group that a gate of `runbook` may ask, each once."""
+    rules = [rule for rule in (runbook.gate, *(step.gate for step in runbook.actions)) if rule is not None]
+    links = [
+        (*rule.approvers, *(group for link in rule.otherwise for group in link.approvers)) for rule in rules
+    ]
+    return tuple(dict.fromkeys(group for groups in links for group in groups))
 
 
 def pose(verb: Verb, where: str, target: TargetFacts, runbooks: Mapping[str, RunbookFacts]) -> Question:
@@ -63,6 +72,35 @@ def question_of_answer(answer: Answer, story: Story, gate: GateStory) -> Questio
     verb = Verb.APPROVE if answer in _ALLOWING else Verb.STOP
     planned = story.plan.actions if story.plan else ()
     effect = strongest(Effect(each.effect) for each in planned)
-    runbook = RunbookFacts(name=story.runbook, effect=effect, approvers=gate.approvers)
+    runbook = RunbookFacts(name=story.runbook, effect=effect, approvers=gate.everybody)
     labels = story.alert.labels if story.alert else {}
     return Question(verb=verb, runbook=runbook, target=TargetFacts(name=story.target, labels=labels))
+
+
+def question_of_stop(story: Story) -> Question:
+    """Return the question whether somebody may stop this remediation.
+
+    Its approvers are those whom its plan would ask, or calls when it does not help.
+    """
+    planned = story.plan.actions if story.plan else ()
+    effect = strongest(Effect(each.effect) for each in planned)
+    terms = story.plan.verdict if story.plan else None
+    groups = dict.fromkeys(
+        (*(group for gate in story.gates for group in gate.approvers), *(terms.approvers if terms else ()))
+    )
+    runbook = RunbookFacts(name=story.runbook, effect=effect, approvers=tuple(groups))
+    labels = story.alert.labels if story.alert else {}
+    return Question(verb=Verb.STOP, runbook=runbook, target=TargetFacts(name=story.target, labels=labels))
+
+
+def question_of_redaction(story: Story | None) -> Question:
+    """Return the question whether somebody may take back values of this remediation.
+
+    Where its records do not tell a story, nobody was ever asked about it, and it has no approvers.
+    """
+    if story is None:
+        return Question(verb=Verb.REDACT, runbook=RunbookFacts(name="what no runbook tells of"))
+    groups = dict.fromkeys(group for gate in story.gates for group in gate.everybody)
+    runbook = RunbookFacts(name=story.runbook, approvers=tuple(groups))
+    labels = story.alert.labels if story.alert else {}
+    return Question(verb=Verb.REDACT, runbook=runbook, target=TargetFacts(name=story.target, labels=labels))

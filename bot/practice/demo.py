@@ -42,11 +42,11 @@ from bot.slack.card import APPROVE, DENY
 from bot.slack.commands import COMMAND
 from bot.slack.headline import headline
 from bot.slack.interactions import REASON_BLOCK
-from bot.slack.manifest import EVENTS, usage_hint
+from bot.slack.manifest import EVENTS, SHORTCUTS, usage_hint
 from bot.slack.text import line
 from bot.timeline import is_told_elsewhere, timeline
+from bot.timeline_page import as_markdown_page
 from bot.timeline_rows import row
-from bot.timeline_views import as_markdown_page
 from runbooks.errors import ParamedicError
 from runbooks.model.record import Record, RecordKind
 from runbooks.model.remediation import Ending
@@ -282,7 +282,11 @@ class Demo:
 
 def _workspace() -> Workspace:
     """Return a workspace in which the app is installed as its manifest says."""
-    return Workspace(commands={COMMAND: usage_hint()}, events=frozenset(EVENTS))
+    return Workspace(
+        commands={COMMAND: usage_hint()},
+        shortcuts={each.callback_id: each.name for each in SHORTCUTS},
+        events=frozenset(event.name for event in EVENTS),
+    )
 
 
 class _Stage:

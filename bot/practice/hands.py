@@ -21,7 +21,7 @@ Json = dict[str, Any]
 Found = TypeVar("Found")
 
 REQUEST_TIMEOUT = 30.0  # seconds; longer than the server keeps a request for news
-DEFAULT_PATIENCE = 10.0  # seconds
+DEFAULT_PATIENCE = 20.0  # seconds
 
 
 class HandsError(ParamedicError):
@@ -38,12 +38,19 @@ class NotSeenError(ParamedicError):
 
 @dataclass(frozen=True)
 class Button:
-    """A button that a person can press now."""
+    """A button that a person can press now.
+
+    Attributes:
+        block_id: tells it apart from others of the same message with the same action id.
+        opens: by its label, it only opens a form.
+    """
 
     channel: str
     ts: str
     action_id: str
     value: str
+    block_id: str = ""
+    opens: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,16 @@ class Sight:
         ]
         own = [(each["channel"], each) for each in self.ephemerals]
         return [
-            Button(channel, message["ts"], element["action_id"], element.get("value", ""))
+            Button(
+                channel,
+                message["ts"],
+                element["action_id"],
+                element.get("value", ""),
+                block_id=block.get("block_id", ""),
+                opens=element["text"]["text"].endswith("…"),
+            )
             for channel, message in [*everywhere, *own]
-            for _, element in elements_of(message.get("blocks", ()))
+            for block, element in elements_of(message.get("blocks", ()))
             if element["type"] == "button"
         ]
 
@@ -94,6 +108,11 @@ class Sight:
     def modals(self) -> list[Json]:
         """The modals that this person has open, the topmost last."""
         return list(self.snapshot["modals"])
+
+    @property
+    def home(self) -> Json | None:
+        """The home tab that the app has published for this person, or None."""
+        return self.snapshot["home"] or None
 
     @property
     def notices(self) -> list[str]:
@@ -143,8 +162,16 @@ class Hands:
         action_id: str,
         as_person: str = "alice",
         chosen: object = None,
+        block_id: str = "",
     ) -> str:
-        """Press an element of a message.  `chosen` is the value of an option, for elements that offer some.
+        """Press an element of a message.
+
+        Args:
+            channel, ts: the message.
+            action_id: the element; the first with this id unless `block_id` says which.
+            as_person: who presses.
+            chosen: the value of an option, for elements that offer some.
+            block_id: the block that it is in.
 
         Returns:
             `acknowledged`, `timed_out`, `not_connected` or `refused`.
@@ -153,7 +180,30 @@ class Hands:
             HandsError: there is no such message or element.
         """
         given = {"channel": await self._channel_id(channel, as_person), "ts": ts, "action_id": action_id}
+        given |= {"block_id": block_id}
         return str((await self._do("press", as_person, {**given, "chosen": chosen}))["answer"])
+
+    async def press_button(self, button: Button, as_person: str = "alice") -> str:
+        """Press this very button; otherwise like `press`."""
+        where = (button.channel, button.ts, button.action_id)
+        return await self.press(*where, as_person, block_id=button.block_id)
+
+    async def approve(
+        self, button: Button, as_person: str = "alice", timeout: float = DEFAULT_PATIENCE
+    ) -> str:
+        """Press a button that approves; where it only opens a form to be read, submit that.
+
+        Returns:
+            as `press`; `objected` where the form was not taken.
+
+        Raises:
+            NotSeenError: the form did not open in time.
+        """
+        answer = await self.press_button(button, as_person)
+        if not button.opens or answer != "acknowledged":
+            return answer
+        view = await self.wait_for_modal(timeout, as_person)
+        return "objected" if await self.submit(view, as_person=as_person) else "acknowledged"
 
     async def press_in_view(
         self, view_id: str, action_id: str, as_person: str = "alice", chosen: object = None
@@ -172,6 +222,13 @@ class Hands:
         """
         given = {"channel": await self._channel_id(channel, as_person), "text": f"{command} {text}".strip()}
         return str((await self._do("command", as_person, given))["answer"] or "unknown")
+
+    async def shortcut(
+        self, callback_id: str, ts: str, as_person: str = "alice", channel: str = "#incidents"
+    ) -> str:
+        """Choose a shortcut from the menu of a message; otherwise like `press`."""
+        given = {"callback_id": callback_id, "ts": ts, "channel": await self._channel_id(channel, as_person)}
+        return str((await self._do("shortcut", as_person, given))["answer"])
 
     async def say(
         self, text: str, as_person: str = "alice", channel: str = "#incidents", thread_ts: str = ""

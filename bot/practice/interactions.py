@@ -116,6 +116,11 @@ class Interactions:
         view = self._own_view(person, press.view_id)
         place = self._block_actions(person, view.blocks, press)
         state = state_of(view.blocks, press.inputs)
+        block, element = _find(view.blocks, press)
+        if press.chosen is not None:  # the state is the one after the choice
+            state.setdefault(block["block_id"], {})[element["action_id"]] = payloads.element_state(
+                element, press.chosen
+            )
         return place | {"container": {"type": "view", "view_id": view.id}, "view": view.as_json(state)}
 
     def _block_actions(self, person: Person, blocks: Sequence[Block], press: Press) -> Json:
@@ -200,6 +205,27 @@ class Interactions:
         acknowledgement = await self.carrier.deliver("slash_commands", payload)
         self._show_answer(person, channel, acknowledgement.payload)
         self._explain(person, acknowledgement, name)
+        return acknowledgement.answer
+
+    async def shortcut(self, person: Person, callback_id: str, channel_reference: str, ts: str) -> Answer:
+        """Choose a shortcut from the menu of a message.
+
+        Raises:
+            MethodRefusedError: `channel_not_found`, `message_not_found`, `shortcut_not_found`.
+        """
+        if callback_id not in self._workspace.shortcuts:
+            raise MethodRefusedError("shortcut_not_found")
+        channel = self._visible_channel(person, channel_reference)
+        message = self._workspace.message(channel.id, ts)
+        shown = message.as_json(self._workspace.replies(message))
+        secret = self._workspace.response_urls.issue(person.id, channel.id)
+        payload = payloads.message_action(person, channel, shown, callback_id)
+        payload |= {
+            "trigger_id": self._workspace.triggers.issue(person.id),
+            "response_url": self._response_url("actions", secret),
+        }
+        acknowledgement = await self.carrier.deliver("interactive", payload)
+        self._explain(person, acknowledgement, self._workspace.shortcuts[callback_id])
         return acknowledgement.answer
 
     async def say(self, person: Person, channel_reference: str, text: str, *, thread_ts: str = "") -> Message:

@@ -130,6 +130,11 @@ async def _command(parts: Parts, person: Person, given: Given) -> Mapping[str, o
     return {"answer": answer}
 
 
+async def _shortcut(parts: Parts, person: Person, given: Given) -> Mapping[str, object]:
+    callback_id, channel, ts = (str(given[name]) for name in ("callback_id", "channel", "ts"))
+    return {"answer": await parts.interactions.shortcut(person, callback_id, channel, ts)}
+
+
 async def _say(parts: Parts, person: Person, given: Given) -> Mapping[str, object]:
     thread_ts = str(given.get("thread_ts") or "")
     message = await parts.interactions.say(
@@ -164,6 +169,7 @@ async def _dismiss(parts: Parts, person: Person, given: Given) -> Mapping[str, o
 DEEDS: Mapping[str, Deed] = {
     "press": _press,
     "command": _command,
+    "shortcut": _shortcut,
     "say": _say,
     "submit": _submit,
     "close": _close,

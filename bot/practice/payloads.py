@@ -103,6 +103,19 @@ def block_actions(person: Person, pressed: Json, *, trigger_id: str) -> Json:
     return {"type": "block_actions", **about(person), "trigger_id": trigger_id, "actions": [pressed]}
 
 
+def message_action(person: Person, channel: Channel, message: Json, callback_id: str) -> Json:
+    """Return the payload of a shortcut on a message, without trigger id and response URL."""
+    return {
+        "type": "message_action",
+        **about(person),
+        "callback_id": callback_id,
+        "action_ts": message["ts"],
+        "message_ts": message["ts"],
+        "channel": channel_json(channel),
+        "message": message,
+    }
+
+
 def view_submission(person: Person, view: View, state: Json, *, trigger_id: str) -> Json:
     """Return the payload of a submitted modal."""
     return {

@@ -11,6 +11,7 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Self
 
 import uvicorn
@@ -22,6 +23,7 @@ from bot.practice import api, page
 from bot.practice.faults import Faults
 from bot.practice.guard import Guard
 from bot.practice.interactions import Interactions
+from bot.practice.methods.scopes import heard_with
 from bot.practice.outage import Outage
 from bot.practice.parts import Parts, Tokens
 from bot.practice.posts import Posts
@@ -47,6 +49,7 @@ def build_practice(
         port: where it will listen: addresses that it hands out contain it.
     """
     base_url = f"http://{HOST}:{port}"
+    workspace.events = heard_with(workspace.events, tokens.bot_scopes)
     faults = Faults()
     sockets = Sockets(faults, patience=workspace.patience, on_change=workspace.touch)
     app = Starlette(
@@ -99,8 +102,8 @@ class PracticeServer:
         rate_limited: bool = False,
     ) -> None:
         self.workspace = workspace or Workspace()
-        self.bot_token = bot_token or f"xoxb-practice-{secrets.token_hex(12)}"
-        self.app_token = app_token or f"xapp-1-{APP}-{secrets.token_hex(12)}"  # a real one names its app too
+        self.bot_token = bot_token or _new_bot_token()
+        self.app_token = app_token or _new_app_token()
         self.signing_secret = secrets.token_hex(16)
         self._scopes = (scopes, app_scopes)
         self._rate_limited = rate_limited
@@ -109,6 +112,7 @@ class PracticeServer:
         self._wanted_port = port
         self._server: _QuietServer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._app: Starlette | None = None
         self._parts: Parts | None = None
 
     @property
@@ -142,6 +146,17 @@ class PracticeServer:
         """Address of the page, with its secret, for a person."""
         return f"{self.parts.base_url}/?secret={self.parts.secret}"
 
+    def replace_tokens(self) -> None:
+        """Give the app other tokens, as its owner does when they got out: the old ones are refused at once.
+
+        A connection that is open stays open.
+        """
+        if self._app is None:
+            raise RuntimeError("the practice workspace has not been started")
+        self.bot_token, self.app_token = _new_bot_token(), _new_app_token()
+        tokens = replace(self.parts.tokens, bot=self.bot_token, app=self.app_token)
+        self._parts = self._app.state.parts = replace(self.parts, tokens=tokens)
+
     async def start(self) -> None:
         """Start listening.
 
@@ -157,7 +172,7 @@ class PracticeServer:
             port=port,
             rate_limited=self._rate_limited,
         )
-        self._parts = app.state.parts
+        self._app, self._parts = app, app.state.parts
         self._server = _QuietServer(
             uvicorn.Config(
                 app,
@@ -222,6 +237,14 @@ class PracticeServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+
+def _new_bot_token() -> str:
+    return f"xoxb-practice-{secrets.token_hex(12)}"
+
+
+def _new_app_token() -> str:
+    return f"xapp-1-{APP}-{secrets.token_hex(12)}"  # a real one names its app too
 
 
 class _QuietServer(uvicorn.Server):

@@ -36,6 +36,7 @@ def take_snapshot(parts: Parts, person: Person) -> dict[str, Any]:
         "home": None if home is None else home.as_json(),
         "notices": [{"id": notice.id, "text": notice.text} for notice in workspace.notices(person.id)],
         "commands": dict(workspace.commands or {}),
+        "shortcuts": workspace.shortcuts,
     }
 
 

@@ -30,16 +30,21 @@ class Trigger:
 
 
 class Triggers:
-    """All trigger ids that were given out."""
+    """All trigger ids that were given out.
+
+    Attributes:
+        lifetime: seconds for which one can be used; tests of slow machines lengthen it.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.lifetime = TRIGGER_LIFETIME
         self._issued: dict[str, Trigger] = {}
 
     def issue(self, person: str) -> str:
         """Return a new trigger id for an interaction of this person."""
         identifier = f"{secrets.randbelow(10**12)}.{secrets.randbelow(10**12)}.{secrets.token_hex(16)}"
-        self._issued[identifier] = Trigger(person, self._clock() + TRIGGER_LIFETIME)
+        self._issued[identifier] = Trigger(person, self._clock() + self.lifetime)
         return identifier
 
     def exchange(self, identifier: str) -> str:

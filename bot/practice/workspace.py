@@ -76,6 +76,7 @@ class Workspace:
         groups: names of people by the handle of their user group.
         channels: names; everybody and the bot are members.
         commands: slash commands that the workspace knows, with a hint each; None: it passes on all.
+        shortcuts: what can be done with a message, names by callback id.
         events: events that the app subscribes to.
         clock: seconds since the epoch.
         patience: seconds that people are made to wait for the app's acknowledgement.
@@ -88,6 +89,7 @@ class Workspace:
         channels: Sequence[str] = DEFAULT_CHANNELS,
         *,
         commands: Mapping[str, str] | None = None,
+        shortcuts: Mapping[str, str] | None = None,
         events: frozenset[str] = frozenset({"app_mention", "message.im", "app_home_opened"}),
         clock: Clock = time.time,
         patience: float = ACK_PATIENCE,
@@ -95,6 +97,7 @@ class Workspace:
         self.clock = clock
         self.patience = patience
         self.commands = commands
+        self.shortcuts = dict(shortcuts or {})
         self.events = events
         self.people = {person.id: person for person in (*people, BOT_PERSON)}
         self.groups = {handle: self._new_group(handle, members) for handle, members in groups.items()}

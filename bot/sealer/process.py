@@ -144,8 +144,8 @@ class Office:
         return all(published)
 
     def _is_new(self, seen: Look) -> bool:
-        """Return whether there is something to say: records, or that there were none for long."""
-        if seen.size > self._sealer.sealed:
+        """Return whether there is something to say: records, another key, or that there were none for long."""
+        if seen.size > self._sealer.sealed or self._sealer.hands_over:
             return True
         sealed_at = self._sealed_at()
         return sealed_at is not None and datetime.now(UTC) - sealed_at >= SILENCE

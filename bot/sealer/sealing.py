@@ -8,6 +8,9 @@ it true.
 A checkpoint is first written to the database, with a commit that waits for the disk.  That makes
 every record before it durable too, so that no power cut can take away what was signed.  Then the
 sealer remembers it, and only then it is published.  Whatever it dies in between of is taken up again.
+
+A checkpoint may hand over to another key (`memory`), or begin anew under a key that nobody handed over to,
+after the one that signed before was lost, and a person has put on record that it was.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from activities.ledger.checkpoints import (
     seals_after,
 )
 from activities.ledger.merkle import Frontier
-from activities.ledger.notes import FIRST, Checkpoint, hash_of, read_note, write_note
+from activities.ledger.notes import FIRST, Checkpoint, hash_of, read_note, signer_of, write_note
 from activities.ledger.store import Ledger
 from bot.sealer.cadence import SILENCE, Cadence
 from bot.sealer.memory import Memory, Remembered
@@ -55,6 +58,11 @@ class Sealer:
         last = self._memory.last
         return 0 if last is None else last.seal.size
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether the next checkpoint hands over to another key, so that it is wanted without any new record."""
+        return self._memory.rotation_is_asked
+
     async def begin(self, *, everything: bool = True) -> None:
         """Compare the ledger with what was sealed before.
 
@@ -81,13 +89,14 @@ class Sealer:
     def _adopt(self, last: Remembered | None, seals: list[Seal]) -> dict[int, bytes]:
         """Return the roots of checkpoints that were signed here, right before the sealer died."""
         roots, previous = {}, FIRST if last is None else hash_of(last.seal.note)
+        keys = self._memory.keys
         for seal in seals:
             note = read_note(seal.note)
-            if note is None or not self._memory.key.signed(note) or note.checkpoint.previous != previous:
-                raise HistoryError(
-                    f"checkpoint {seal.number} of the database is not known to this sealer: restore the sealer's "
-                    "folder from a backup, or verify the ledger with the checkpoints outside"
-                )
+            signer = None if note is None else signer_of(note, keys)
+            if note is None or signer is None or note.checkpoint.previous != previous:
+                raise _unknown(seal)
+            if seal is seals[-1] and self._memory.key.text not in {signer.text, note.checkpoint.successor}:
+                raise _unknown(seal)  # another key is in office: this one would sign out of turn
             roots[note.checkpoint.size] = note.checkpoint.root
             previous = hash_of(seal.note)
         return roots
@@ -109,6 +118,8 @@ class Sealer:
 
     def is_due(self, seen: Look) -> bool:
         """Return whether it is time for a checkpoint."""
+        if self.hands_over:
+            return True
         waited = timedelta(seconds=self._monotonic() - self._sealed_at)
         return self._cadence.is_due(seen, self.sealed, waited)
 
@@ -124,7 +135,27 @@ class Sealer:
         await self._check_memory()
         start = Frontier() if last is None else last.tree
         tree = await self._ledger.read(lambda c: grown(c, start, {}))
-        seal = self._signed(tree, last)
+        before = None if last is None else last.seal
+        successor = self._memory.successor().text if self.hands_over else ""
+        return await self._keep(self._signed(tree, before, successor=successor), tree)
+
+    async def seal_anew(self, before: Seal | None, record: int) -> Seal:
+        """Sign what the ledger is now, after checkpoints that this sealer does not know.
+
+        Args:
+            before: the last of them.
+            record: the seq of the record in which a person says why.
+
+        Raises:
+            HistoryError: the ledger is not what these checkpoints say.
+            LedgerError: it cannot be read or written.
+            OSError: what was signed cannot be remembered.
+        """
+        roots = await self._ledger.read(lambda c: roots_of(seals_after(c, -1)))
+        tree = await self._ledger.read(lambda c: grown(c, Frontier(), roots))
+        return await self._keep(self._signed(tree, before, anew=record), tree)
+
+    async def _keep(self, seal: Seal, tree: Frontier) -> Seal:
         await self._ledger.write(lambda t: keep(t, seal))
         self._memory.remember(seal, tree)
         self._sealed_at = self._monotonic()
@@ -139,13 +170,41 @@ class Sealer:
         if kept != last.seal:
             raise HistoryError(f"checkpoint {last.seal.number} is not in the database as it was signed")
 
-    def _signed(self, tree: Frontier, last: Remembered | None) -> Seal:
+    def _signed(
+        self, tree: Frontier, before: Seal | None, *, successor: str = "", anew: int | None = None
+    ) -> Seal:
         checkpoint = Checkpoint(
             origin=self._memory.key.name,
             size=tree.size,
             root=tree.root(),
             at=datetime.now(UTC),
-            previous=FIRST if last is None else hash_of(last.seal.note),
+            previous=FIRST if before is None else hash_of(before.note),
+            successor=successor,
+            anew=anew,
         )
         note = write_note(checkpoint, self._memory.key, self._memory.sign)
-        return Seal(number=0 if last is None else last.seal.number + 1, size=tree.size, note=note)
+        return Seal(number=0 if before is None else before.number + 1, size=tree.size, note=note)
+
+
+def roots_of(seals: list[Seal]) -> dict[int, bytes]:
+    """Return the roots that these checkpoints know, by number of records, whoever has signed them.
+
+    Raises:
+        HistoryError: one is none, or does not follow the one before it.
+    """
+    roots, previous = {}, FIRST
+    for seal in seals:
+        note = read_note(seal.note)
+        if note is None or note.checkpoint.previous != previous:
+            raise HistoryError(f"checkpoint {seal.number} does not follow the one before it")
+        roots[note.checkpoint.size] = note.checkpoint.root
+        previous = hash_of(seal.note)
+    return roots
+
+
+def _unknown(seal: Seal) -> HistoryError:
+    return HistoryError(
+        f"checkpoint {seal.number} of the database is not known to this sealer: restore the sealer's "
+        "folder from a backup, or verify the ledger with the checkpoints outside; "
+        "if the folder is lost for good, `paramedic sealer begin-anew`"
+    )

@@ -13,12 +13,12 @@ Pure: the same story, the same card.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject, DividerBlock, PlainTextObject
 
-from bot.slack.headline import headline, target
+from bot.slack.headline import headline, target, what_then
 from bot.slack.message import Message, actions, compose, context, header, section
 from bot.slack.text import arguments, code, escape, line, moment, person, plain, quote, span
 from runbooks.model.action import Effect
@@ -34,6 +34,9 @@ HAPPENED = "paramedic.verdict.happened"
 AGAIN = "paramedic.verdict.again"
 STOP = "paramedic.verdict.stop"
 
+ARGUMENTS_TEXT = 300  # characters of an action's parameters
+ARGUMENTS_IN_FULL = 2000  # the same where they must be read before they are approved
+ARGUMENTS_TOGETHER = 20_000  # of all steps there: Slack takes a form of 250 kB
 ALERT_TEXT = 600  # characters of the alert's own words in all
 SUMMARY_TEXT = 200  # characters of them that stand above the buttons
 ACTIONS_ABOVE = 5  # actions told above the buttons; the others follow below
@@ -64,6 +67,7 @@ _ANSWERS = {
     Answer.STOP: "“Stop here”, says",
 }
 _EXPLAINED = frozenset({Ending.NOT_NEEDED, Ending.UNVERIFIED, Ending.ROLLED_BACK})
+_ANSWERED = frozenset({Ending.DENIED, Ending.EXPIRED})  # to be explained where steps were done before
 
 
 def render_card(story: Story, *, timeline_command: str, now: datetime) -> Message:
@@ -110,6 +114,33 @@ def is_open(story: Story) -> bool:
     return story.open_gate is not None
 
 
+def needs_review(story: Story, gate: GateStory) -> bool:
+    """Return whether Approve only opens the plan, because it, or taking it back, interrupts or removes something."""
+    acting = at_stake(story, gate)
+    undoing = [action.undo for action in acting if action.undo]
+    destructive = any(action.effect is Effect.DESTRUCTIVE for action in [*acting, *undoing])
+    return gate.doubt is None and destructive
+
+
+def question(story: Story, gate: GateStory) -> tuple[str, Block]:
+    """Return the question at `gate`, escaped, and its buttons, for a message that shows other remediations too."""
+    about = [_what_in_short(story), *(() if gate.doubt else _why_in_short(story)), _terms(story, gate)]
+    return "\n".join(about), _buttons(story, gate, confirm=_second_thought(story, gate))
+
+
+def in_full(story: Story, gate: GateStory, *, steps: int) -> list[Block]:
+    """Return all that must be read before `gate` is answered, at most so many steps of the plan."""
+    steps = max(1, min(steps, len(_planned(story))))
+    return [
+        *_what(story),
+        *_why(story),
+        section("*Plan*"),
+        *_steps(story, slice(0, steps), min(ARGUMENTS_IN_FULL, ARGUMENTS_TOGETHER // steps)),
+        *_success(story),
+        section(_terms(story, gate)),
+    ]
+
+
 def _title(story: Story) -> str:
     return plain(str(headline(story)), 145)
 
@@ -122,6 +153,21 @@ def _fallback(story: Story) -> str:
 # --- what is going on ---------------------------------------------------------------------------
 
 
+def _what_in_short(story: Story) -> str:
+    name = line(story.alert.name if story.alert else "", 80) or code(story.runbook, 60)
+    steps = "; ".join(line(action.name, 80) for action in _planned(story)[:ACTIONS_ABOVE])
+    more = len(_planned(story)) - ACTIONS_ABOVE
+    steps += f"; and {more} more" if more > 0 else ""
+    return f"*{name}* on {code(target(story))} · {code(story.remediation, 20)}\n*Plan:* {steps or '–'}"
+
+
+def _why_in_short(story: Story) -> Iterator[str]:
+    """What was measured last: the numbers that the plan follows from."""
+    looked = [check for check in story.checks if check.round != "verify"]
+    if looked:
+        yield _measured(looked[-1])
+
+
 def _what(story: Story) -> Iterator[Block]:
     name = story.alert.name if story.alert else ""
     title = f"*{line(name, 100)}* on {code(target(story))}" if name.strip() else f"On {code(target(story))}"
@@ -130,7 +176,8 @@ def _what(story: Story) -> Iterator[Block]:
         parts.append(quote(" ".join(summary.split()), SUMMARY_TEXT, 1))
     if story.requested_by:
         parts.append(f"Asked for by {person(story.requested_by)}.")
-    if story.ending in _EXPLAINED and story.ending_sentence:
+    explained = story.ending in _EXPLAINED or (story.ending in _ANSWERED and story.actions)
+    if explained and story.ending_sentence:
         parts.append(line(story.ending_sentence, 500))
     yield section("\n".join(parts))
 
@@ -178,6 +225,13 @@ def _planned(story: Story) -> tuple[PlannedAction, ...]:
     return story.plan.actions if story.plan else ()
 
 
+def at_stake(story: Story, gate: GateStory) -> tuple[PlannedAction, ...]:
+    """What a yes at `gate` lets be done."""
+    if gate.gated is None:
+        return _planned(story)
+    return tuple(action for action in _planned(story) if action.id == gate.gated.step)
+
+
 def _plan(story: Story) -> Iterator[Block]:
     if story.plan is None:
         return
@@ -187,16 +241,16 @@ def _plan(story: Story) -> Iterator[Block]:
     yield from _steps(story, slice(0, ACTIONS_ABOVE))
 
 
-def _steps(story: Story, which: slice) -> Iterator[Block]:
+def _steps(story: Story, which: slice, room: int = ARGUMENTS_TEXT) -> Iterator[Block]:
     done = {action.step: action for action in story.actions}
     numbered = list(enumerate(_planned(story), start=1))
     for number, action in numbered[which]:
-        yield section(_step(number, action, done.get(action.id)))
+        yield section(_step(number, action, done.get(action.id), room))
 
 
-def _step(number: int, action: PlannedAction, done: ActionStory | None) -> str:
+def _step(number: int, action: PlannedAction, done: ActionStory | None, room: int) -> str:
     """One action in words: its name, what exactly it does, its effect, how to take it back."""
-    exactly = " ".join(part for part in (code(action.uses, 80), arguments(action.arguments)) if part)
+    exactly = " ".join(part for part in (code(action.uses, 80), arguments(action.arguments, room)) if part)
     undo = f"{line(action.undo.name, 100)}" if action.undo else "none"
     lines = [
         f"*{number}. {line(action.name, 150)}*",
@@ -251,7 +305,12 @@ def _gate(story: Story, now: datetime) -> Iterator[Block]:
         yield _buttons(story, gate)
     yield from _continued(story)
     answered = (each for each in story.gates if not (waits and each == gate))
-    answers = [_answer(decision) for each in answered for decision in each.decisions if decision.accepted]
+    answers = [
+        f"*{line(each.gated.name, 100)}*: {_answer(decision)}" if each.gated else _answer(decision)
+        for each in answered
+        for decision in each.decisions
+        if decision.accepted
+    ]
     if gate is not None and not waits and not any(decision.accepted for decision in gate.decisions):
         answers.append("The time to answer is over.")
     if answers:
@@ -271,11 +330,13 @@ def _continued(story: Story) -> Iterator[Block]:
 def _terms(story: Story, gate: GateStory) -> str:
     groups = " or ".join(code(group, 60) for group in gate.approvers) or "nobody"
     people = "One person" if gate.need == 1 else f"{gate.need} people"
-    by = moment(gate.expires_at, with_date=gate.expires_at - gate.opens_at > LONG_GATE)
+    by = moment(gate.until, with_date=gate.until - gate.opens_at > LONG_GATE)
     given = [_answer(each) for each in gate.decisions if each.accepted]
     if gate.doubt is not None:
-        return "\n".join([_doubt(story, gate.doubt), _verdict_terms(gate, groups, by), *given])
-    terms = f"{people} of {groups} must approve by *{by}*. Otherwise nothing is done."
+        return "\n".join([_doubt(story, gate.doubt), _verdict_terms(story, gate, groups, by), *given])
+    then = f"Otherwise {what_then(story, gate)}."
+    step = f" *{line(gate.gated.name, 100)}*" if gate.gated else ""
+    terms = f"{people} of {groups} must approve{step} by *{by}*. {then}"
     if story.requested_by:
         terms += f" {person(story.requested_by)} asked for this and may not approve it."
     return "\n".join([terms, *given])
@@ -287,9 +348,11 @@ def _doubt(story: Story, doubt: Doubt) -> str:
     return f"*Did this happen? {line(doubt.name, 150)}*\n{evidence}\nLook at {code(target(story))} before you answer."
 
 
-def _verdict_terms(gate: GateStory, groups: str, by: str) -> str:
+def _verdict_terms(story: Story, gate: GateStory, groups: str, by: str) -> str:
     again = f" To do it again takes {gate.need} people." if gate.need > 1 else ""
     nobody = "If nobody answers, people are called and nothing acts on it until somebody gives it back."
+    if gate.otherwise:
+        nobody = f"If nobody does, {what_then(story, gate)}."
     return f"Somebody of {groups} must say by *{by}*.{again} {nobody}"
 
 
@@ -300,15 +363,17 @@ def _answer(decision: DecisionStory) -> str:
     )
 
 
-def _buttons(story: Story, gate: GateStory) -> Block:
+def _buttons(story: Story, gate: GateStory, confirm: ConfirmObject | None = None) -> Block:
+    """The buttons; `confirm` is asked where Approve would approve at once."""
     if gate.doubt is not None:
         return _verdict_buttons(story, gate, gate.doubt)
+    opens = needs_review(story, gate)
     approve = ButtonElement(
-        text=PlainTextObject(text="Approve", emoji=False),
+        text=PlainTextObject(text="Approve…" if opens else "Approve", emoji=False),
         action_id=APPROVE,
         value=gate.gate,
         style="primary",
-        confirm=_second_thought(story),
+        confirm=None if opens else confirm,
     )
     deny = ButtonElement(
         text=PlainTextObject(text="Deny…", emoji=False), action_id=DENY, value=gate.gate, style="danger"
@@ -338,17 +403,12 @@ def _verdict_buttons(story: Story, gate: GateStory, doubt: Doubt) -> Block:
     return actions(f"gate:{gate.gate}", [happened, again, stop])
 
 
-def _second_thought(story: Story) -> ConfirmObject | None:
-    """Ask once more where a thumb in the dark would interrupt or remove something."""
-    destructive: Sequence[PlannedAction] = [
-        action for action in _planned(story) if action.effect is Effect.DESTRUCTIVE
-    ]
-    if not destructive:
-        return None
-    what = ", ".join(plain(action.name, 60) for action in destructive)
-    said = plain(f"On {target(story)}: {what}. This {_EFFECTS[Effect.DESTRUCTIVE]}.", 290)
+def _second_thought(story: Story, gate: GateStory) -> ConfirmObject:
+    """Say once more what would be done: among many, a thumb in the dark may hit the wrong row."""
+    what = ", ".join(plain(action.name, 60) for action in at_stake(story, gate)) or "nothing"
+    said = plain(f"On {target(story)}: {what}.", 290)
     return ConfirmObject(
-        title=PlainTextObject(text="Really do this?", emoji=False),
+        title=PlainTextObject(text="Do this?", emoji=False),
         text=PlainTextObject(text=said, emoji=False),
         confirm=PlainTextObject(text="Approve", emoji=False),
         deny=PlainTextObject(text="Go back", emoji=False),

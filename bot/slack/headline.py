@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bot.slack.text import clock, span
+from bot.slack.text import clock, code, moment, span
 from runbooks.model.base import Value
 from runbooks.model.decision import Answer
 from runbooks.model.remediation import Ending
-from runbooks.policy.story import ActionStory, DecisionStory, Story
+from runbooks.policy.story import ActionStory, DecisionStory, GateStory, Story
 
 WORKING = "●"  # nothing to do for people
 ASKING = "▲"  # people are needed
@@ -44,9 +44,17 @@ def target(story: Story) -> str:
 
 
 def accepted(story: Story, answer: Answer) -> tuple[DecisionStory, ...]:
-    """Return the answers of this kind that counted at the gate."""
-    decisions = story.gate.decisions if story.gate else ()
-    return tuple(each for each in decisions if each.accepted and each.answer is answer)
+    """Return the answers of this kind that counted when it was last asked whether something may be done."""
+    return story.approval.given(answer) if story.approval else ()
+
+
+def what_then(story: Story, gate: GateStory) -> str:
+    """Return what happens when those who are asked now do not answer, as mrkdwn in the middle of a sentence."""
+    if gate.otherwise:
+        link = gate.otherwise[0]
+        groups = " and ".join(code(group, 60) for group in link.approvers)
+        return f"{groups} {'is' if len(link.approvers) == 1 else 'are'} asked too, until {moment(link.until)}"
+    return "it stops, and what was done is undone" if story.actions else "nothing is done"
 
 
 def running(story: Story) -> ActionStory | None:
@@ -71,16 +79,18 @@ def _asking(story: Story) -> Headline:
     if asked is not None and asked.doubt is not None:
         doubt = asked.doubt.name
         return Headline(symbol=ASKING, words=f"Did it happen? A person must look at {target(story)}: {doubt}")
-    match story.gate.outcome if story.gate else "":
+    question = story.approval
+    match question.outcome if question else "":
         case "denied":
             return _denied(story)
         case "expired":
             return _expired(story)
         case "withdrawn":
             return Headline(symbol=NOTHING_DONE, words="Not needed any more: the question is withdrawn")
-    need, given = story.gate.need if story.gate else 1, len(accepted(story, Answer.APPROVED))
+    need, given = question.need if question else 1, len(accepted(story, Answer.APPROVED))
     so_far = f" ({given} of {need} so far)" if given else ""
-    return Headline(symbol=ASKING, words=f"Approval needed on {target(story)}{so_far}")
+    step = f", before: {question.gated.name}" if question and question.gated else ""
+    return Headline(symbol=ASKING, words=f"Approval needed on {target(story)}{so_far}{step}")
 
 
 def _acting(story: Story) -> Headline:
@@ -118,8 +128,11 @@ def _denied(story: Story) -> Headline:
 
 
 def _expired(story: Story) -> Headline:
-    by = f" by {clock(story.gate.expires_at)}" if story.gate else " in time"
-    return Headline(symbol=NOTHING_DONE, words=f"Nobody answered{by}: nothing was done")
+    question, given = story.approval, len(accepted(story, Answer.APPROVED))
+    by = f" by {clock(question.expires_at)}" if question else " in time"
+    who = f"Only {given} of {question.need} approved" if question and given else "Nobody answered"
+    rest = "nothing more was done" if story.actions else "nothing was done"
+    return Headline(symbol=NOTHING_DONE, words=f"{who}{by}: {rest}")
 
 
 def _with_sentence(label: str, story: Story) -> str:

@@ -7,7 +7,8 @@ read at all.  A payload that lacks something of this is malformed, whoever sent 
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -57,6 +58,13 @@ class ButtonPress(_Payload):
 
     value: GateId
     action_ts: Timestamp
+
+
+class FileButton(_Payload):
+    """The button, which carries a remediation's id."""
+
+    action_ts: Timestamp
+    value: Annotated[str, StringConstraints(pattern=r"^R-[A-Z0-9]{1,20}$")]
 
 
 class Interaction(_Payload):
@@ -123,6 +131,114 @@ class Denial(Interaction):
         return _click(self, known.gate, Answer.DENIED, self.view.id, place=place, at=at, reason=self.reason)
 
 
+class ReviewPlace(DenialPlace):
+    """What the review of a plan remembers besides: the digest of the plan that it showed."""
+
+    plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Approval(Interaction):
+    """A review that was submitted."""
+
+    view: _View
+
+    def click(self, at: datetime) -> Click:
+        """Return the submission as a click that is bound to the plan that was shown.
+
+        Raises:
+            pydantic.ValidationError: the modal is not one of ours.
+        """
+        known = ReviewPlace.model_validate_json(self.view.private_metadata)
+        place = {CHANNEL: known.channel, MESSAGE: known.message}
+        click = _click(self, known.gate, Answer.APPROVED, self.view.id, place=place, at=at)
+        return click.model_copy(update={"shown": known.plan})
+
+
+class Mention(_Payload):
+    """A message that mentions the bot."""
+
+    user: Identifier
+    channel: Identifier
+    ts: Timestamp
+    text: str = ""
+    user_team: Identifier | None = None
+    team: Identifier | None = None
+    bot_id: str | None = None
+
+
+class MentionEvent(_Payload):
+    """The envelope of one."""
+
+    team_id: Identifier
+    event_id: str = ""
+    event: Mention
+
+    @property
+    def person(self) -> str:
+        """The person's key.  In a shared channel their team is another one than the app's."""
+        return person_key(self.event.user_team or self.event.team or self.team_id, self.event.user)
+
+    @property
+    def text(self) -> str:
+        """What was said, without the mention itself."""
+        return re.sub(r"^\W*<@[A-Z0-9]+(\|[^>]*)?>[\s:,]*", "", self.event.text, count=1)
+
+
+class HomeOpened(_Payload):
+    """Somebody looks at the app's home."""
+
+    user: Identifier
+    tab: str = "home"
+
+
+class HomeOpenedEvent(_Payload):
+    """The envelope of it."""
+
+    team_id: Identifier
+    event: HomeOpened
+
+    @property
+    def person(self) -> str:
+        """The person's key."""
+        return person_key(self.team_id, self.event.user)
+
+
+class Place(_Payload):
+    """A channel."""
+
+    id: Identifier
+
+
+class Opening(Interaction):
+    """A button, or the choice of another message, that opens a form.
+
+    Attributes:
+        channel: None where it was pressed in the home tab.
+    """
+
+    trigger_id: str
+    channel: Place | None = None
+    message: dict[str, Any] = {}
+
+    @property
+    def channel_id(self) -> str:
+        """The channel's id; empty where there is none."""
+        return self.channel.id if self.channel else ""
+
+
+class Submitted(Interaction):
+    """A form that was submitted, or in which something was chosen."""
+
+    view: dict[str, Any]
+
+
+class FileWanted(Interaction):
+    """The button that shares a timeline as a file."""
+
+    container: Container
+    actions: Annotated[tuple[FileButton, ...], Field(min_length=1, max_length=1)]
+
+
 class Typed(_Payload):
     """A slash command."""
 
@@ -137,6 +253,24 @@ class Typed(_Payload):
     def person(self) -> str:
         """The person's key."""
         return person_key(self.team_id, self.user_id)
+
+
+def click_of_command(
+    person: str, gate: str, answer: Answer, *, nonce: str, channel: str, reason: str = ""
+) -> Click:
+    """Return an answer that was typed as a click; its id is the same however often Slack delivers it."""
+    said = clean(reason)[:REASON_TEXT].strip()
+    identity = [person, gate, answer.value, nonce]
+    return Click(
+        id="slack-" + hashlib.sha256(canonical(identity)).hexdigest()[:32],
+        gate=gate,
+        answer=answer,
+        person=person,
+        reason=said,
+        via=VIA,
+        place={CHANNEL: channel},
+        at=datetime.now(UTC),
+    )
 
 
 def _click(

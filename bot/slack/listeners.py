@@ -24,11 +24,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from activities.ledger.clicks import Click, Reception
-from bot.answers import Answers, AwayError, PersonRefusedError, late_answer
-from bot.policy.doorkeeper import Doorkeeper, NotPermittedError
-from bot.policy.questions import Question, Verb
+from bot.answers import Answers, late_answer
+from bot.policy.doorkeeper import Doorkeeper
 from bot.slack.block_kit import problems_of_view
-from bot.slack.card import AGAIN, APPROVE, DENY, HAPPENED, STOP
+from bot.slack.card import AGAIN, APPROVE, DENY, HAPPENED, STOP, needs_review
 from bot.slack.commands import COMMAND, Asker, Commands
 from bot.slack.connection import mark_heard
 from bot.slack.interactions import (
@@ -40,8 +39,11 @@ from bot.slack.interactions import (
     Press,
     Typed,
 )
-from bot.slack.message import Message, say, section
-from bot.slack.text import code, line
+from bot.slack.message import Message, section
+from bot.slack.responder import Responder
+from bot.slack.review import REVIEW_VIEW
+from bot.slack.reviewer import Reviewer
+from bot.slack.text import code
 from bot.slack.voice import CHANNEL, MESSAGE, SlackVoice, user_of
 from runbooks.errors import LedgerError
 from runbooks.model.decision import Answer
@@ -73,11 +75,11 @@ class Listeners:
     ) -> None:
         self._client = client
         self._answers = answers
-        self._doorkeeper = doorkeeper
         self._voice = voice
-        self._commands = commands
+        self._responder = Responder(client, doorkeeper, commands)
         self._typed: OrderedDict[str, None] = OrderedDict()
         self._clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self._reviewer = Reviewer(client, answers, voice, self._clock)
 
     def attach(self, app: AsyncApp) -> None:
         """Listen with `app`."""
@@ -87,11 +89,30 @@ class Listeners:
         app.action(STOP, middleware=[mark_heard])(self.say_stop)
         app.action(DENY, middleware=[mark_heard])(self.ask_for_reason)
         app.view(DENY_VIEW, middleware=[mark_heard])(self.deny)
+        app.view(REVIEW_VIEW, middleware=[mark_heard])(self._reviewer.submit)
         app.command(COMMAND)(self.command)
 
     async def approve(self, ack: AsyncAck, body: dict[str, Any]) -> None:
-        """Approve was pressed: this is the decision."""
-        await self._receive(ack, body, Answer.APPROVED)
+        """Approve was pressed: this is the decision, or, where it must be read first, the plan is opened.
+
+        Which of the two is looked up, whatever the button said: anybody could post one.
+        """
+        try:
+            press = Press.model_validate(body)
+        except ValidationError as error:
+            await _pass_over(ack, error)
+            return
+        click = press.click(Answer.APPROVED, self._clock())
+        try:
+            asked = await self._answers.asked(click)
+        except LedgerError as error:
+            await self._not_recorded(ack, click, error)
+            return
+        if asked is None or not needs_review(*asked):
+            await self._receive(ack, body, Answer.APPROVED)
+        else:
+            await ack()
+            await self._reviewer.open(click, press.trigger_id, *asked)
 
     async def say_it_happened(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """It happened, says a person of an action of which nobody knows."""
@@ -114,14 +135,17 @@ class Listeners:
         try:
             reception = await self._answers.receive(click)
         except LedgerError as error:
-            # Refused, on purpose: Slack marks the button, and the person sees it too.
-            ack.response = BoltResponse(status=503, body="")
-            LOG.warning("an answer could not be recorded", gate=click.gate, error=str(error))
-            await self._voice.tell(click, NOT_RECORDED)
+            await self._not_recorded(ack, click, error)
             return
         await ack()
         if reception is Reception.UNKNOWN:
             await self._voice.tell(click, NOT_KNOWN)
+
+    async def _not_recorded(self, ack: AsyncAck, click: Click, error: LedgerError) -> None:
+        """Refuse, on purpose: Slack marks the button, and the person sees it too."""
+        ack.response = BoltResponse(status=503, body="")
+        LOG.warning("an answer could not be recorded", gate=click.gate, error=str(error))
+        await self._voice.tell(click, NOT_RECORDED)
 
     async def ask_for_reason(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """Deny was pressed: ask why, where the question is still open."""
@@ -175,23 +199,17 @@ class Listeners:
         except ValidationError as error:
             await _pass_over(ack, error)
             return
-        if not self._is_repeated(typed.trigger_id):
-            await self._reply(typed, await self._answer(typed))
-
-    async def _answer(self, typed: Typed) -> Message:
-        try:
-            await self._doorkeeper.admit(typed.person, Question(verb=Verb.READ))
-        except (PersonRefusedError, NotPermittedError) as error:
-            return say(f"✗ That is not for you: {line(str(error))}.")
-        except AwayError as error:
-            return say(f"✗ Nothing was done. {line(str(error))}. The command line works without Slack.")
-        asker = Asker(person=typed.person, source=f"slack:{typed.channel_id}")
-        message = await self._commands.answer(typed.text, asker)
-        problems = message.problems()
-        if problems:
-            LOG.error("an answer breaks Slack's rules", problems=[str(each) for each in problems])
-            return say(message.text)
-        return message
+        if self._is_repeated(typed.trigger_id):
+            return
+        asker = Asker(
+            person=typed.person,
+            source=f"slack:{typed.channel_id}",
+            channel=typed.channel_id,
+            nonce=typed.trigger_id,
+        )
+        message = await self._responder.answer(typed.text, asker, typed.trigger_id)
+        if message is not None:
+            await self._reply(typed, message)
 
     async def _reply(self, typed: Typed, message: Message) -> None:
         """Answer where the person typed, before their eyes only."""

@@ -1,4 +1,4 @@
-"""What the app asks of Slack, and why: the one table of its scopes, methods and commands.
+"""What the app asks of Slack, and why: the one table of its scopes, methods, events and commands.
 
 The manifest that creates the app is made of it, the page in the documentation is compared with it,
 and the practice workspace grants these scopes and no others: a call that needs one more fails
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from bot.slack.commands import COMMAND, USAGE
+from bot.slack.surface import ALERT_SHORTCUT
 from runbooks.errors import ParamedicError
 from runbooks.model.base import Value
 
@@ -45,6 +46,34 @@ class Scope(Value):
     held_by: Literal["bot", "app"] = "bot"
 
 
+class Event(Value):
+    """One kind of event that Slack tells the app about.
+
+    Attributes:
+        name: Slack's.
+        reason: what it is used for.
+        scope: the permission that Slack wants for it; empty: none.
+    """
+
+    name: str
+    reason: str
+    scope: str = ""
+
+
+class Shortcut(Value):
+    """One entry in the menu of a message.
+
+    Attributes:
+        name: at most 24 characters, Slack's limit.
+        description: what Slack shows where people look for shortcuts.
+    """
+
+    callback_id: str
+    name: str
+    description: str
+    reason: str
+
+
 SCOPES = (
     Scope(
         name="chat:write",
@@ -52,6 +81,15 @@ SCOPES = (
         methods=("chat.postMessage", "chat.update", "chat.postEphemeral"),
     ),
     Scope(name="commands", reason=f"the slash command `{COMMAND}`"),
+    Scope(
+        name="app_mentions:read",
+        reason="being spoken to by name: the messages that mention it, and no others",
+    ),
+    Scope(
+        name="files:write",
+        reason="a timeline as a file, where somebody asks for it",
+        methods=("files.getUploadURLExternal", "files.completeUploadExternal"),
+    ),
     Scope(
         name="users:read",
         reason="whoever clicked: a member, not a guest, a bot or a stranger",
@@ -70,11 +108,27 @@ SCOPES = (
     ),
 )
 
-FREE_METHODS = ("auth.test", "views.open")
-"""Methods that need a token and no scope: who the bot is; the form that asks why not."""
+FREE_METHODS = ("auth.test", "chat.getPermalink", "views.open", "views.publish", "views.update")
+"""Methods that need a token and no scope: who the bot is; links to cards; forms, the home tab."""
 
-EVENTS: tuple[str, ...] = ()
-"""Events that the app subscribes to: none.  It reads no messages."""
+EVENTS = (
+    Event(name="app_home_opened", reason="the home tab is made when somebody looks at it"),
+    Event(
+        name="app_mention",
+        reason="`@Paramedic status` is answered like the slash command",
+        scope="app_mentions:read",
+    ),
+)
+"""It subscribes to no event that carries what people say to each other."""
+
+SHORTCUTS = (
+    Shortcut(
+        callback_id=ALERT_SHORTCUT,
+        name="Run runbook for alert",
+        description="Run a runbook for the alert in this message",
+        reason="an alert that somebody else posted becomes a run, without typing its labels",
+    ),
+)
 
 BOT_SCOPES = frozenset(scope.name for scope in SCOPES if scope.held_by == "bot")
 APP_SCOPES = frozenset(scope.name for scope in SCOPES if scope.held_by == "app")
@@ -105,21 +159,32 @@ def manifest(mode: Mode = "socket", url: str = "") -> dict[str, Any]:
         "should_escape": False,
         **address,
     }
-    interactivity = {"is_enabled": True} | ({"request_url": address["url"]} if address else {})
+    called = {"request_url": address["url"]} if address else {}
+    shortcuts = [
+        {
+            "name": each.name,
+            "type": "message",
+            "callback_id": each.callback_id,
+            "description": each.description,
+        }
+        for each in SHORTCUTS
+    ]
     return {
         "display_information": {"name": NAME, "description": DESCRIPTION, "background_color": COLOUR},
         "features": {
             "bot_user": {"display_name": NAME, "always_online": True},
             "app_home": {
-                "home_tab_enabled": False,
+                "home_tab_enabled": True,
                 "messages_tab_enabled": True,
                 "messages_tab_read_only_enabled": True,
             },
+            "shortcuts": shortcuts,
             "slash_commands": [command],
         },
         "oauth_config": {"scopes": {"bot": sorted(BOT_SCOPES)}},
         "settings": {
-            "interactivity": interactivity,
+            "event_subscriptions": {**called, "bot_events": sorted(event.name for event in EVENTS)},
+            "interactivity": {"is_enabled": True, **called},
             "org_deploy_enabled": False,
             "socket_mode_enabled": mode == "socket",
             "token_rotation_enabled": False,

@@ -4,6 +4,9 @@ Who clicked is what the signed payload says: team and user id.  Whether that per
 anything, and which groups they are in, is looked up at the click and kept nowhere: whoever was
 taken out of a group a minute ago is out.  Only the mapping of a group to the mention that wakes
 it is remembered for a while.
+
+While Slack does not tell, people are in the groups whose members the connections file lists, and in
+no others: it is the operator's own word, written for that day.
 """
 
 from __future__ import annotations
@@ -66,8 +69,13 @@ class SlackPeople:
         if known is None:
             raise PersonRefusedError("only people of this Slack workspace may answer here")
         team, user = known.groups()
-        with _as_our_errors():
-            return await self._look_up(person, team, user, groups)
+        try:
+            with _as_our_errors():
+                return await self._look_up(person, team, user, groups)
+        except AwayError:
+            if not self._is_listed(person):
+                raise
+            return Principal(key=person, groups=self._listed(person, groups))
 
     async def know(self, person: str, groups: Sequence[str] = ()) -> Person:
         """Return the person for the policy: guests and people of other workspaces too, whom `look_up` refuses.
@@ -80,14 +88,31 @@ class SlackPeople:
         if found is None:
             raise PersonRefusedError("only people of this Slack workspace may do that here")
         team, user = found.groups()
-        with _as_our_errors():
-            if team != await self._home():
-                return Person(key=person, external=True)
-            profile, memberships = await self._ask(person, user, groups)
+        try:
+            with _as_our_errors():
+                if team != await self._home():
+                    return Person(key=person, external=True)
+                profile, memberships = await self._ask(person, user, groups)
+        except AwayError:
+            if not self._is_listed(person):
+                raise
+            return Person(key=person, groups=self._listed(person, groups))
         if (objection := _never(profile)) is not None:
             raise PersonRefusedError(objection)
         guest, external = _is_guest(profile), _is_stranger(profile, team)
         return Person(key=person, groups=memberships, guest=guest, external=external)
+
+    async def members(self, groups: Sequence[str]) -> list[str]:
+        """Return Slack's ids of the people in these groups, as far as that can be found out now."""
+        keys = {key for name in groups for key in self._connection(name).members}
+        found = {known[2] for key in keys if (known := _KEY.fullmatch(key))}
+        try:
+            ids = await self._group_ids()
+            for group in {ids.get(self._handle(name)) for name in groups} - {None}:
+                found |= set((await self._client.usergroups_users_list(usergroup=str(group)))["users"])
+        except (SlackApiError, SlackClientError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            LOG.warning("the people of a group cannot be listed", error=str(error))
+        return sorted(found)
 
     async def mention(self, groups: Sequence[str]) -> str:
         """Return the mrkdwn that wakes these groups; their names where Slack knows no such group."""
@@ -118,14 +143,21 @@ class SlackPeople:
         return self._team
 
     async def _memberships(self, person: str, user: str, groups: Sequence[str]) -> tuple[str, ...]:
-        listed = [name for name in groups if person in self._connection(name).members]
+        listed = self._listed(person, groups)
         asked = [name for name in groups if name not in listed]
         if not asked:
-            return tuple(listed)
+            return listed
         ids = await self._group_ids()
         found = await asyncio.gather(*(self._is_member(ids.get(self._handle(name)), user) for name in asked))
         joined = {*listed, *(name for name, member in zip(asked, found, strict=True) if member)}
         return tuple(name for name in groups if name in joined)
+
+    def _is_listed(self, person: str) -> bool:
+        """Whether the connections file vouches for somebody, in a group or another, while Slack tells nothing."""
+        return any(person in each.members for each in self._groups.values())
+
+    def _listed(self, person: str, groups: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in groups if person in self._connection(name).members)
 
     async def _is_member(self, group: str | None, user: str) -> bool:
         if group is None:

@@ -6,8 +6,11 @@ table, so after a crash it goes on where it was: what has a row is never posted 
 
 Each remediation has a desk that shows one state at a time.  Whatever was recorded while a call
 was under way is shown together by the next one, so a slow Slack gets fewer messages, not later
-ones.  If the channel is gone, the desk keeps trying: the gate stays open until its
-time is over.
+ones.  If the channel is gone and there is no other, those who may answer are told directly, once,
+and the desk keeps trying: the gate stays open until its time is over.
+
+Remediations that belong together, and all that comes in a storm, share one message
+(`bot.slack.seating`, `bot.slack.boards`).
 
 Not everything deserves a card.  What ended before there was a plan (not needed, withheld) gets
 one short line; lines that come close together share a message.  What was withheld because the
@@ -23,19 +26,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from slack_sdk.errors import SlackObjectFormationError
 
 from activities.ledger import cards, records
 from activities.ledger.cards import Card
 from activities.ledger.store import Ledger, Transaction
 from bot.intake import NO_TARGET
+from bot.slack.boards import CARD, Board, Boards, Crew
 from bot.slack.card import is_open, plain_card, render_card
 from bot.slack.headline import PEOPLE_NEEDED, headline
-from bot.slack.message import Message, say
+from bot.slack.message import say
 from bot.slack.people import SlackPeople
+from bot.slack.poster import CHANNEL_GONE, Draft, Poster
 from bot.slack.progress import Progress, render_progress
-from bot.slack.sender import Posted, Sender, SlackAwayError, SlackRefusedError, Urgency
-from bot.slack.text import code, line, person
+from bot.slack.seating import INCIDENT_LASTS, Seating, Spot
+from bot.slack.sender import Posted, SlackAwayError, SlackRefusedError, Urgency
+from bot.slack.text import code, line, moment, person
 from runbooks.errors import LedgerError
 from runbooks.model.record import SYSTEM, Record, RecordKind
 from runbooks.policy.admission import ATTEMPTS_USED_UP
@@ -60,15 +65,12 @@ LONGEST_PAUSE = 60.0
 QUIET_REASONS = frozenset({"cooldown"})
 """Reasons for withholding of which Slack says nothing."""
 
-CARD, LINE, SILENT = "card", "line", "silent"
-"""What the `card` table remembers of a remediation's state: what was posted for it."""
+LINE, SILENT = "line", "silent"
+"""What the `card` table remembers of a remediation that got no card: what was posted for it instead."""
+
+TOLD_DIRECTLY = 10  # people who are told of a question that cannot be shown in any channel
 
 _POSITION = "(presenter)"  # the row that says up to where everything has been shown
-_MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
-_THREAD_GONE = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
-_CONTENT_REFUSED = frozenset(
-    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"}
-)
 
 
 @dataclass
@@ -77,10 +79,12 @@ class _Desk:
 
     Attributes:
         pending: position of the first record that is not shown yet; None: all is shown.
+        spot: the message of the channel that it is to post, once it has been given one.
     """
 
     remediation: str
     pending: int | None = None
+    spot: Spot | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -98,7 +102,6 @@ class Presenter:
     """Shows remediations in one channel.
 
     Args:
-        channel: name or id.
         timeline_command: what shows everything, without the id (`paramedic timeline`).
         clock: the time of day; tests set it.
     """
@@ -107,18 +110,19 @@ class Presenter:
         self,
         ledger: Ledger,
         *,
-        sender: Sender,
+        poster: Poster,
         people: SlackPeople,
-        channel: str,
         timeline_command: str = "paramedic timeline",
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._ledger = ledger
-        self._sender = sender
+        self._poster = poster
         self._people = people
-        self._channel = channel
         self._timeline_command = timeline_command
         self._clock = clock
+        self._crew = Crew(ledger, poster, people, timeline_command, clock)
+        self._boards = Boards(self._crew, _not_at_work)
+        self._seating = Seating(clock)
         self._desks: dict[str, _Desk] = {}
         self._followed = -1  # the last record that was handed to a desk
         self._lines: list[_Line] = []
@@ -137,9 +141,11 @@ class Presenter:
 
     async def tidy(self, remediation: str, place: Posted) -> None:
         """Bring a message that shows `remediation` up to date, wherever it is; buttons that lie go away."""
+        if self._boards.at(place) is not None:
+            return  # it shows others too, and is kept up to date
         try:
             story = read_story(await self._stream(remediation))
-            await self._sender.update(place, self._message(story), urgency=Urgency.GATE)
+            await self._poster.replace(place, self._draft(story), urgency=Urgency.GATE)
         except (StoryError, SlackRefusedError, SlackAwayError, LedgerError) as error:
             LOG.warning("an old card cannot be brought up to date", error=str(error))
 
@@ -147,9 +153,15 @@ class Presenter:
 
     async def _follow(self) -> None:
         self._desks = {}
+        self._lines = []  # whoever said those of an earlier time is not there any more
         known = await self._ledger.read(lambda connection: cards.card(connection, _POSITION))
         self._followed = known.seq if known else -1
+        joinable = self._clock() - INCIDENT_LASTS
+        spots = await self._ledger.read(lambda connection: cards.spots(connection, joinable))
+        self._seating = Seating(self._clock)
+        self._seating.restore((spot.remediation, Posted(channel=spot.channel, ts=spot.ts)) for spot in spots)
         async with asyncio.TaskGroup() as desks:
+            self._boards = boards = Boards(self._crew, lambda board: desks.create_task(boards.work(board)))
             desks.create_task(self._post_lines())
             async for batch in self._ledger.follow(self._followed):
                 for record in batch:
@@ -213,7 +225,7 @@ class Presenter:
         if card is None:
             await self._show_first(stream, story)
         elif card.state == CARD and card.seq < story.last_seq:
-            await self._bring_up(card, stream, story)
+            await self._show_further(card, stream, story)
         return story.ending is not None
 
     async def _settled(self, desk: _Desk) -> tuple[list[Record], Story]:
@@ -238,69 +250,113 @@ class Presenter:
             whom = f"{await self._people.mention(story.tell)} " if story.tell else ""
             await self._keep(story, await self._say_line(f"{whom}{_short_line(story)}"), LINE)
         else:
-            place = await self._post(story)
-            # The row stands before anything else is said: from here on there is a card.
-            await self._keep(story, place, CARD, shown=stream[0].seq - 1)
-            await self._report(place, render_progress(None, story), asking=is_open(story))
-            await self._keep(story, place, CARD)
+            await self._take_seat(stream, story)
+
+    async def _take_seat(self, stream: list[Record], story: Story) -> None:
+        """Post a message for it, or join one."""
+        desk = self._desks[story.remediation]
+        spot = desk.spot
+        if spot is None:
+            spot, is_first = self._seating.seat(story.alert)
+            if is_first:
+                desk.spot = spot  # until it is posted, others wait for this desk
+        if desk.spot is not None:
+            await self._post(spot, stream, story)
+        else:
+            place = await asyncio.shield(spot.posted)
+            board = await self._boards.open(place)
+            before_all = stream[0].seq - 1
+            await self._keep(story, board.place, CARD, shown=before_all)
+            await board.show(stream, story, told=before_all)
+
+    async def _post(self, spot: Spot, stream: list[Record], story: Story) -> None:
+        place = await self._post_card(story)
+        # The row stands before anything else is said: from here on there is a card.
+        names = [
+            Card(remediation=key, channel=place.channel, ts=place.ts, seq=-1, state=cards.SPOT)
+            for key in spot.keys
+        ]
+        if names:
+            await self._remember(*names)
+        await self._keep(story, place, CARD, shown=stream[0].seq - 1)
+        spot.posted.set_result(place)
+        await self._report(place, render_progress(None, story), asking=is_open(story))
+        await self._leave(place, story)
+
+    async def _show_further(self, card: Card, stream: list[Record], story: Story) -> None:
+        """Show what is new where it is shown already, alone or with others."""
+        place = Posted(channel=card.channel, ts=card.ts)
+        if await self._is_shared(place):
+            board = await self._boards.open(place)
+            await board.show(stream, story, told=card.seq)
+        else:
+            await self._bring_up(card, stream, story)
+
+    async def _is_shared(self, place: Posted) -> bool:
+        if self._boards.at(place) is not None:
+            return True
+        there = await self._ledger.read(lambda c: cards.at(c, place.channel, place.ts))
+        return len(there) > 1
 
     async def _bring_up(self, card: Card, stream: list[Record], story: Story) -> None:
         shown = [record for record in stream if record.seq <= card.seq]
         before = read_story(shown) if shown else None
-        place = await self._update(Posted(channel=card.channel, ts=card.ts), before, story)
-        await self._report(place, render_progress(before, story), asking=is_open(story))
-        await self._keep(story, place, CARD)
-
-    async def _post(self, story: Story) -> Posted:
-        """Post the card; the plain one where Slack refuses the full one after all."""
-        urgency = Urgency.GATE if is_open(story) else Urgency.CARD
-        try:
-            return await self._sender.post(self._channel, self._message(story), urgency=urgency)
-        except SlackRefusedError as error:
-            if error.word not in _CONTENT_REFUSED:
-                raise
-            LOG.warning(
-                "slack refused a card; the plain one is posted",
-                remediation=story.remediation,
-                error=error.word,
-            )
-            return await self._sender.post(self._channel, plain_card(story), urgency=urgency)
-
-    async def _update(self, place: Posted, before: Story | None, story: Story) -> Posted:
-        """Update the card; return where it is now: somewhere else, if somebody has deleted it."""
         gate = is_open(story) or (before is not None and is_open(before))
         urgency = Urgency.GATE if gate else Urgency.CARD
-        try:
-            await self._sender.update(place, self._message(story), urgency=urgency)
-        except SlackRefusedError as error:
-            if error.word in _MESSAGE_GONE:
-                LOG.warning("a card is gone; it is posted again", remediation=story.remediation)
-                return await self._post(story)
-            if error.word not in _CONTENT_REFUSED:
-                raise
-            LOG.warning(
-                "slack refused a card; the plain one is shown",
-                remediation=story.remediation,
-                error=error.word,
-            )
-            await self._sender.update(place, plain_card(story), urgency=urgency)
-        return place
+        old = Posted(channel=card.channel, ts=card.ts)
+        place = await self._poster.update(old, self._draft(story), urgency=urgency)
+        if place != old:
+            await self._remember_move(old, place)
+        await self._report(place, render_progress(before, story), asking=is_open(story))
+        await self._leave(place, story)
 
-    def _message(self, story: Story) -> Message:
-        """Return the card, checked by the rules that Slack goes by; the plain one where it breaks any."""
+    async def _leave(self, place: Posted, story: Story) -> None:
+        """Note that it is shown.  If others have joined meanwhile, the last word is the board's."""
+        await self._keep(story, place, CARD)
+        board = self._boards.at(place)
+        if board is not None:
+            board.put(story)
+
+    async def _remember_move(self, old: Posted, place: Posted) -> None:
+        before, after = (old.channel, old.ts), (place.channel, place.ts)
+        await self._ledger.write(lambda transaction: cards.move(transaction, before, after))
+
+    async def _post_card(self, story: Story) -> Posted:
+        urgency = Urgency.GATE if is_open(story) else Urgency.CARD
         try:
-            message = render_card(story, timeline_command=self._timeline_command, now=self._clock())
-            problems = [str(problem) for problem in message.problems()]
-        except SlackObjectFormationError as error:
-            message, problems = plain_card(story), [str(error)]
-        if not problems:
-            return message
-        LOG.error(
-            "a card breaks Slack's rules; the plain one is shown",
-            remediation=story.remediation,
-            problems=problems,
+            return await self._poster.post(self._draft(story), urgency=urgency)
+        except SlackRefusedError as error:
+            if error.word in CHANNEL_GONE:
+                await self._tell_directly(story)
+            raise
+
+    async def _tell_directly(self, story: Story) -> None:
+        """Tell those who may answer a question that no channel shows, once."""
+        gate = story.open_gate
+        if gate is None:
+            return
+        row = f"(told) {gate.gate}"
+        if await self._ledger.read(lambda connection: cards.card(connection, row)) is not None:
+            return
+        text = (
+            f"{line(str(headline(story)), 160)}: {code(story.runbook, 60)}, until {moment(gate.expires_at)}. "
+            f"No channel can show it: {line(self._poster.trouble, 300)}. "
+            f"To see and to answer it: `/runbook status {code(story.remediation, 20).strip('`')}`, "
+            "or the command line."
         )
-        return plain_card(story)
+        people = await self._people.members(gate.approvers)
+        told = [await self._poster.whisper(each, text) for each in people[:TOLD_DIRECTLY]]
+        LOG.warning("a question is shown in no channel", remediation=story.remediation, told=sum(told))
+        if any(told):
+            await self._remember(Card(remediation=row, channel="", ts="", seq=-1, state=SILENT))
+
+    def _draft(self, story: Story) -> Draft:
+        now = self._clock()
+        return Draft(
+            about=story.remediation,
+            full=lambda: render_card(story, timeline_command=self._timeline_command, now=now),
+            plain=lambda: plain_card(story),
+        )
 
     async def _report(self, place: Posted, news: list[Progress], *, asking: bool) -> None:
         """Say in the thread what happened: first what people must hear, the rest in one message.
@@ -310,18 +366,11 @@ class Presenter:
         for progress in news:
             if progress.mention:
                 who = await self._people.mention(progress.mention)
-                await self._say_in_thread(place, f"{who} {progress.text}", Urgency.GATE)
+                await self._poster.reply(place, f"{who} {progress.text}", urgency=Urgency.GATE)
         rest = "\n".join(progress.text for progress in news if not progress.mention)
         if rest:
-            await self._say_in_thread(place, rest, Urgency.GATE if asking else Urgency.PROGRESS)
-
-    async def _say_in_thread(self, place: Posted, text: str, urgency: Urgency) -> None:
-        try:
-            await self._sender.post(place.channel, say(text), thread=place.ts, urgency=urgency)
-        except SlackRefusedError as error:
-            if error.word not in _THREAD_GONE:
-                raise
-            LOG.warning("a thread is gone; its news are not told", error=error.word)
+            urgency = Urgency.GATE if asking else Urgency.PROGRESS
+            await self._poster.reply(place, rest, urgency=urgency)
 
     async def _keep(self, story: Story, place: Posted, state: str, shown: int | None = None) -> None:
         """Remember what is shown, and up to where nothing is left to be shown."""
@@ -335,6 +384,8 @@ class Presenter:
     def _position(self) -> Card:
         """Return the row that says up to where everything has been shown."""
         pending = [desk.pending for desk in self._desks.values() if desk.pending is not None]
+        if (untold := self._boards.first_untold) is not None:
+            pending.append(untold)
         shown = min(pending, default=self._followed + 1) - 1
         return Card(remediation=_POSITION, channel="", ts="", seq=shown, state="position")
 
@@ -376,13 +427,17 @@ class Presenter:
     async def _post_together(self, lines: list[_Line]) -> None:
         message = say("\n".join(each.text for each in lines))
         try:
-            place = await self._sender.post(self._channel, message, urgency=Urgency.LINE)
+            place = await self._poster.say(message, urgency=Urgency.LINE)
         except (SlackRefusedError, SlackAwayError) as error:
             for each in lines:
                 each.posted.set_exception(error)
         else:
             for each in lines:
                 each.posted.set_result(place)
+
+
+def _not_at_work(board: Board) -> None:
+    raise AssertionError(f"nobody is at work who could keep {board.place} up to date")
 
 
 async def _first_of(event: asyncio.Event, seconds: float) -> None:

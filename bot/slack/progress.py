@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bot.slack.headline import headline, target
+from bot.slack.headline import headline, target, what_then
 from bot.slack.text import code, line, moment, person
 from runbooks.model.base import Value
 from runbooks.model.decision import Answer
@@ -49,6 +49,7 @@ def render_progress(before: Story | None, after: Story) -> list[Progress]:
     """Return what to say of the way from `before` to `after`; None: from the very beginning."""
     return [
         *_gates(before, after),
+        *_stop(before, after),
         *_actions(before, after),
         *_verification(before, after),
         *_ending(before, after),
@@ -64,6 +65,9 @@ def _gates(before: Story | None, after: Story) -> Iterator[Progress]:
 def _gate(known: GateStory | None, gate: GateStory, after: Story) -> Iterator[Progress]:
     if known is None and not gate.outcome:
         yield Progress(text=_question(after, gate), mention=gate.approvers)
+    elif known is not None and gate.approvers != known.approvers and not gate.outcome:
+        further = tuple(group for group in gate.approvers if group not in known.approvers)
+        yield Progress(text=f"{_unanswered(known, gate)} {_question(after, gate)}", mention=further)
     heard = len(known.decisions) if known else 0
     for decision in gate.decisions[heard:]:
         if decision.accepted:
@@ -75,16 +79,31 @@ def _gate(known: GateStory | None, gate: GateStory, after: Story) -> Iterator[Pr
         yield Progress(text=f"The question is withdrawn. {line(gate.sentence, 300)}")
 
 
+def _unanswered(known: GateStory, gate: GateStory) -> str:
+    groups = " or ".join(code(group, 60) for group in known.approvers)
+    given = len(gate.given(Answer.APPROVED))
+    if given:
+        return f"Of {groups} only {given} of {gate.need} approved in time, so you are asked too."
+    return f"Nobody of {groups} answered in time, so you are asked too."
+
+
 def _question(story: Story, gate: GateStory) -> str:
     if gate.doubt is not None:
         return (
             f"Nobody can know whether this happened on {code(target(story))}: {line(gate.doubt.name, 150)}. "
-            f"Look, and say so above, by {moment(gate.expires_at)}."
+            f"Look, and say so above, by {moment(gate.until)}."
         )
+    step = f" before this step: {line(gate.gated.name, 150)}" if gate.gated else ""
     return (
-        f"An answer is needed for {code(target(story))}, above, by {moment(gate.expires_at)}. "
-        "If nobody answers, nothing is done."
+        f"An answer is needed for {code(target(story))}{step}, above, by {moment(gate.until)}. "
+        f"If nobody answers, {what_then(story, gate)}."
     )
+
+
+def _stop(before: Story | None, after: Story) -> Iterator[Progress]:
+    if after.stop is not None and (before is None or before.stop is None):
+        reason = f": {line(after.stop.reason, 300)}" if after.stop.reason.strip() else ""
+        yield Progress(text=f"■ {person(after.stop.key)} stopped it{reason}")
 
 
 def _actions(before: Story | None, after: Story) -> Iterator[Progress]:

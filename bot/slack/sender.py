@@ -37,8 +37,11 @@ BURST = 10
 TRIES = 4
 """How often a call is made that Slack did not answer properly.  429 does not count."""
 
+_SLACKS_OWN_TROUBLE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+"""Words of an answer, with HTTP 200, that say nothing of the message: it may even have been posted."""
+
 FIRST_PAUSE = 0.5  # seconds after the first call without a proper answer; doubles
-LONGEST_WAIT = 60  # seconds that Retry-After may ask for at once; after that it is asked again
+LONGEST_WAIT = 15 * 60  # seconds that Retry-After may ask for: more than Slack does, less than a night
 
 
 class SlackRefusedError(ParamedicError):
@@ -78,6 +81,17 @@ class Urgency(IntEnum):
     LINE = 3  # what nobody waits for
 
 
+class Tally:
+    """Who counts what becomes of messages; nobody, until somebody says so.
+
+    Attributes:
+        count: is told `done`, `paused`, `refused`, `no_answer`; by the poster `plain`, `fallback`, `nowhere`.
+    """
+
+    def __init__(self) -> None:
+        self.count: Callable[[str], None] = lambda _: None
+
+
 class Posted(Value):
     """Where a message is."""
 
@@ -103,7 +117,15 @@ class Sender:
         client: for this sender alone, without retry handlers.
     """
 
-    def __init__(self, client: AsyncWebClient, *, per_second: float = PER_SECOND, burst: int = BURST) -> None:
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        *,
+        per_second: float = PER_SECOND,
+        burst: int = BURST,
+        tally: Tally | None = None,
+    ) -> None:
+        self.tally = tally or Tally()
         self._client = client
         self._per_second = per_second
         self._burst = burst
@@ -185,11 +207,13 @@ class Sender:
         except SlackApiError as error:
             self._after_refusal(job, error)
         except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            job.maybe_sent = not isinstance(error, aiohttp.ClientConnectorError)
+            # That this call did not get through says nothing of those before it.
+            job.maybe_sent = job.maybe_sent or not isinstance(error, aiohttp.ClientConnectorError)
             self._again_or_never(job, str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - whoever waits for this message must hear of it
             _fail(job, error)
         else:
+            self.tally.count("done")
             if not job.answer.done():
                 job.answer.set_result(answer)
 
@@ -198,16 +222,19 @@ class Sender:
         if status == 429:
             job.tries -= 1
             pause = _retry_after(error)
+            self.tally.count("paused")
             LOG.warning("slack asks for a pause", method=job.method, seconds=pause)
             self._rest(pause)
             heapq.heappush(self._waiting, job)
-        elif status >= 500:
+        elif status >= 500 or _word(error) in _SLACKS_OWN_TROUBLE:
             job.maybe_sent = True
-            self._again_or_never(job, f"HTTP {status}")
+            self._again_or_never(job, _word(error) if status < 500 else f"HTTP {status}")
         else:
+            self.tally.count("refused")
             _fail(job, SlackRefusedError(job.method, _word(error)))
 
     def _again_or_never(self, job: _Job, problem: str) -> None:
+        self.tally.count("no_answer")
         if job.tries >= TRIES:
             _fail(job, SlackAwayError(job.method, problem, maybe_sent=job.maybe_sent))
             return

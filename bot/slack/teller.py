@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from activities.ledger import cards
 from activities.ledger.store import Ledger
+from bot.slack.boards import CARD
 from bot.slack.message import say
 from bot.slack.people import SlackPeople
-from bot.slack.presenter import CARD
-from bot.slack.sender import Posted, Sender, SlackAwayError, SlackRefusedError, Urgency
+from bot.slack.poster import Poster
+from bot.slack.sender import Posted, SlackAwayError, SlackRefusedError, Urgency
 from bot.slack.text import code
 from runbooks.errors import FailedError, NotSentError, UnknownOutcomeError
 
@@ -15,11 +16,10 @@ from runbooks.errors import FailedError, NotSentError, UnknownOutcomeError
 class SlackTeller:
     """Tells people in Slack.  Implements `activities.actions.Teller`."""
 
-    def __init__(self, ledger: Ledger, *, sender: Sender, people: SlackPeople, channel: str) -> None:
+    def __init__(self, ledger: Ledger, *, poster: Poster, people: SlackPeople) -> None:
         self._ledger = ledger
-        self._sender = sender
+        self._poster = poster
         self._people = people
-        self._channel = channel
 
     async def tell(self, *, to: str, text: str, remediation: str) -> str:
         """Tell the group `to` the escaped `text`.  Return where it was said, for the record.
@@ -42,14 +42,9 @@ class SlackTeller:
 
     async def _say(self, text: str, remediation: str) -> Posted:
         card = await self._ledger.read(lambda connection: cards.card(connection, remediation))
-        message = say(text)
-        if card is None or card.state != CARD:
-            return await self._sender.post(self._channel, message, urgency=Urgency.GATE)
-        try:
-            return await self._sender.post(
-                card.channel, message, thread=card.ts, broadcast=True, urgency=Urgency.GATE
-            )
-        except SlackRefusedError as error:
-            if error.word not in {"thread_not_found", "message_not_found"}:
-                raise
-            return await self._sender.post(self._channel, message, urgency=Urgency.GATE)
+        if card is not None and card.state == CARD:
+            place = Posted(channel=card.channel, ts=card.ts)
+            said = await self._poster.reply(place, text, urgency=Urgency.GATE, broadcast=True)
+            if said is not None:
+                return said
+        return await self._poster.say(say(text), urgency=Urgency.GATE)

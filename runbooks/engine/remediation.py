@@ -8,8 +8,9 @@ template and no secret: the ledger's keeper does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -19,12 +20,22 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from runbooks.model.action import Outcome, Receipt
     from runbooks.model.alert import AlertStatus, Arrival
-    from runbooks.model.decision import Doubt, SignedDecision
-    from runbooks.model.plan import Outline, OutlinedAction, Part
-    from runbooks.model.remediation import BRAKES, CallIn, Closing, Ending, Examination, Turn
+    from runbooks.model.decision import Doubt, GatedStep, SignedDecision
+    from runbooks.model.plan import GateTerms, Outline, OutlinedAction, Part
+    from runbooks.model.remediation import (
+        BRAKES,
+        STOPPED_BY_PERSON,
+        CallIn,
+        Closing,
+        Ending,
+        Examination,
+        Stopping,
+        Turn,
+    )
     from runbooks.policy.endings import (
         action_key,
         ending_after_undo,
+        ending_between_steps,
         ending_of_checks,
         ending_of_receipt,
         ending_of_verification,
@@ -37,6 +48,7 @@ with workflow.unsafe.imports_passed_through():
         CASE_TIMEOUT,
         ActionOrder,
         CasePort,
+        Escalation,
         GateRequest,
         GateSettlement,
         Hearing,
@@ -56,6 +68,14 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 ATTEMPT_PAUSE = timedelta(seconds=2)
 """Between two attempts at one action."""
+
+LOOK_EVERY = timedelta(minutes=5)
+"""How often it is measured again whether what people are asked is still needed.
+
+A resolved notification prompts a look at once, but it may be lost, or come hours late.  One look costs six
+events of history and one query for each check: two looks for a gate of 15 minutes, and 33 a second in
+all while 10,000 gates are open.  A question that nobody needs costs a person more than that.
+"""
 
 LEDGER_PATIENCE = timedelta(minutes=10)
 """How long an action is put off while the ledger cannot be written."""
@@ -81,11 +101,13 @@ class Remediation:
         self._remediation = ""
         self._gate: Gate | None = None
         self._approvals: tuple[SignedDecision, ...] = ()  # of the plan
+        self._step_approvals: dict[str, tuple[SignedDecision, ...]] = {}  # by the step's id
         self._verdicts = 0  # how often people were asked what became of an action
         self._deciding = asyncio.Lock()
         self._closing = False
         self._closed: Closing | None = None  # the ending that is on record already
         self._resolved = False
+        self._stoppings: dict[str, Stopping] = {}  # by remediation: one may be meant for the turn before
 
     @workflow.run
     async def run(self, turn: Turn) -> Closing | None:
@@ -122,6 +144,14 @@ class Remediation:
         for arrival in arrivals:
             self.arrive(arrival)
 
+    @workflow.signal
+    def stop(self, stopping: Stopping) -> None:
+        """Hear that a person has stopped a remediation.
+
+        It wakes a workflow that waits.  What acts asks the ledger, where the stop stood before.
+        """
+        self._stoppings[stopping.remediation] = stopping
+
     @workflow.update
     async def decide(self, signed: SignedDecision) -> Judgement:
         """Count one person's answer, or say why it does not count; both are on record."""
@@ -147,18 +177,18 @@ class Remediation:
         plan = found.plan
         assert plan is not None, "checks that passed come with a plan"
 
-        if plan.gate is not None:
-            if (closing := await self._ask_people(found, plan)) is not None:
-                return closing
-            # People take minutes to answer.  What they approved may no longer be needed, or allowed.
-            if (closing := await self._look_again(found, "after the gate")) is not None:
-                return closing
+        if plan.gate is not None and (closing := await self._ask_about_plan(found, plan)) is not None:
+            return closing
 
         for number, action in enumerate(plan.actions):
+            if action.gate is not None:
+                closing = await self._ask_about_step(found, plan, number)
+                if closing is not None:
+                    return await self._end_before(found, plan, number, closing)
             receipt = await self._carry_out(found, plan, action, Part.DO)
             if receipt.outcome is not Outcome.OK:
                 return await self._recover(found, plan, number, receipt)
-        return await self._verify(found, plan)
+        return await self._verify(found, plan, plan.actions)
 
     def _continue_with(self, later: Sequence[Arrival], turn: Turn) -> None:
         """Give alerts that may have come too late for this turn a turn of their own.
@@ -207,7 +237,17 @@ class Remediation:
             return self._close_as(
                 Ending.WITHHELD, "observe", "This runbook only observes: the plan is on record."
             )
-        return None
+        return self._ending_of_stop()
+
+    def _ending_of_stop(self) -> Closing | None:
+        """Return the ending that a person's stop means; None where nobody has stopped this remediation."""
+        if self._stopping is None:
+            return None
+        return self._close_as(Ending.STOPPED, STOPPED_BY_PERSON, self._stopping.sentence)
+
+    @property
+    def _stopping(self) -> Stopping | None:
+        return self._stoppings.get(self._remediation)
 
     async def _look_again(self, found: Examination, when: str) -> Closing | None:
         look = SecondLook(remediation=self._remediation, fencing=found.fencing)
@@ -217,21 +257,58 @@ class Remediation:
             return self._close_as(ending, again.withheld.reason, again.withheld.sentence)
         return ending_of_checks(self._remediation, again.checks, when)
 
-    # --- the gate -----------------------------------------------------------------------------
+    # --- gates --------------------------------------------------------------------------------
 
-    async def _ask_people(self, found: Examination, plan: Outline) -> Closing | None:
+    async def _ask_about_plan(self, found: Examination, plan: Outline) -> Closing | None:
+        """Ask whether the plan may be carried out.  None: it may, and it is still needed."""
         terms = plan.gate
         assert terms is not None, "people are asked where the plan has a gate"
         question = Question(terms=terms, plan_digest=plan.digest, requested_by=found.requested_by)
-        gate = await self._open("gate-1", question)
-        await self._settle(gate, found)
-        await self._close_gate(gate)
+        gate = await self._put_to_people("gate-1", question, found)
         self._approvals = gate.consents
-        return self._ending_of_gate(gate)
+        if (closing := self._ending_of_gate(gate)) is not None:
+            return closing
+        # People take minutes to answer.  What they approved may no longer be needed, or allowed.
+        return await self._look_again(found, "after the gate")
 
-    async def _open(self, name: str, question: Question, doubt: Doubt | None = None) -> Gate:
+    async def _ask_about_step(self, found: Examination, plan: Outline, number: int) -> Closing | None:
+        """Ask whether one step may be done now, by what is known now.  None: it may, and it is still needed."""
+        action = plan.actions[number]
+        assert action.gate is not None, "people are asked where the step has a gate"
+        key = action_key(self._remediation, Part.DO, action.id, plan.digest)
+        question = Question(
+            terms=action.gate, plan_digest=plan.digest, requested_by=found.requested_by, about=key
+        )
+        step = GatedStep(key=key, step=action.id, name=action.name, uses=action.uses)
+        gate = await self._put_to_people(f"step-{number + 1}", question, found, step)
+        self._step_approvals[action.id] = gate.consents
+        if (closing := self._ending_of_gate(gate)) is not None:
+            return closing
+        return await self._look_again(found, f"after the gate of step {number + 1}")
+
+    async def _put_to_people(
+        self,
+        name: str,
+        question: Question,
+        found: Examination | None = None,
+        subject: Doubt | GatedStep | None = None,
+    ) -> Gate:
+        """Put a question to people and return its gate, decided one way or another.
+
+        Args:
+            found: with it, the question is withdrawn when it proves to be needed no longer.
+        """
+        gate = await self._open(name, question, subject)
+        await self._settle(gate, found)
+        settlement = GateSettlement(
+            remediation=self._remediation, gate=gate.id, outcome=str(gate.state), sentence=gate.sentence
+        )
+        await _ask(CasePort.close_gate, settlement)
+        return gate
+
+    async def _open(self, name: str, question: Question, subject: Doubt | GatedStep | None) -> Gate:
         opens_at = workflow.now()
-        gate = Gate(f"{self._remediation}/{name}", question, expires_at=opens_at + question.terms.within)
+        gate = Gate(f"{self._remediation}/{name}", question, opens_at=opens_at)
         request = GateRequest(
             remediation=self._remediation,
             gate=gate.id,
@@ -239,37 +316,67 @@ class Remediation:
             terms=question.terms,
             opens_at=opens_at,
             expires_at=gate.expires_at,
-            doubt=doubt,
+            doubt=subject if isinstance(subject, Doubt) else None,
+            step=subject if isinstance(subject, GatedStep) else None,
         )
         self._gate = gate
         await _ask(CasePort.open_gate, request)
         return gate
 
-    async def _close_gate(self, gate: Gate) -> None:
-        settlement = GateSettlement(
-            remediation=self._remediation, gate=gate.id, outcome=str(gate.state), sentence=gate.sentence
-        )
-        await _ask(CasePort.close_gate, settlement)
-
-    async def _settle(self, gate: Gate, found: Examination) -> None:
-        """Wait until people decided, nobody did in time, or a resolved alert proved to be true."""
+    async def _settle(self, gate: Gate, found: Examination | None) -> None:
+        """Wait until people decided or stopped it, nobody is left to be asked, or it is needed no longer."""
+        look_at = workflow.now() + LOOK_EVERY
         while gate.state is GateState.OPEN:
-            remaining = max(gate.expires_at - workflow.now(), timedelta())
-            try:
-                await workflow.wait_condition(
-                    lambda: gate.state is not GateState.OPEN or self._resolved, timeout=remaining
-                )
-            except TimeoutError:
+            until = gate.asked_until if found is None else min(look_at, gate.asked_until)
+            await self._wait_at(gate, until, looks=found is not None)
+            if self._stopping is not None:
                 async with self._deciding:
-                    gate.expire()
+                    gate.withdraw(self._stopping.sentence)
+            elif workflow.now() >= gate.asked_until:
+                await self._escalate(gate)
+            elif found is not None and gate.state is GateState.OPEN:
+                await self._look_whether_needed(gate, found)
+                look_at = workflow.now() + LOOK_EVERY
+
+    async def _wait_at(self, gate: Gate, until: datetime, *, looks: bool) -> None:
+        """Wait until the gate is decided, a person stops it, an alert resolves, or that time has come."""
+
+        def has_news() -> bool:
+            decided = gate.state is not GateState.OPEN
+            return decided or self._stopping is not None or (looks and self._resolved)
+
+        with contextlib.suppress(TimeoutError):
+            remaining = max(until - workflow.now(), timedelta())
+            await workflow.wait_condition(has_news, timeout=remaining)
+
+    async def _escalate(self, gate: Gate) -> None:
+        """Ask the next link of the chain as well; where there is none, the gate expires."""
+        # Under the lock: whether an answer came before this or after it is decided once.
+        async with self._deciding:
+            link = gate.next_link
+            if link is None:
+                gate.expire()
                 return
-            if gate.state is GateState.OPEN:
-                # "Resolved" is a hint, not a proof: measure, and withdraw the question only then.
-                self._resolved = False
-                closing = await self._look_again(found, "while waiting at the gate")
-                async with self._deciding:
-                    if closing is not None and closing.ending is Ending.NOT_NEEDED:
-                        gate.withdraw(closing.sentence)
+            escalation = Escalation(
+                remediation=self._remediation,
+                gate=gate.id,
+                link=gate.question.links + 1,
+                approvers=link.approvers,
+                asked_until=gate.asked_until + link.within,
+            )
+            await _ask(CasePort.escalate_gate, escalation)
+            gate.escalate(link)
+
+    async def _look_whether_needed(self, gate: Gate, found: Examination) -> None:
+        """Measure, and withdraw the question only where a check says that there is nothing to do.
+
+        "Resolved" is a hint, not a proof, and its absence is none either.
+        """
+        self._resolved = False
+        closing = await self._look_again(found, "while waiting at the gate")
+        async with self._deciding:
+            if closing is not None and closing.ending is Ending.NOT_NEEDED:
+                gate.withdraw(closing.sentence)
 
     def _ending_of_gate(self, gate: Gate) -> Closing | None:
         match gate.state:
@@ -277,30 +384,26 @@ class Remediation:
                 return None
             case GateState.DENIED:
                 return self._close_as(Ending.DENIED, "denied", gate.sentence)
+            case GateState.WITHDRAWN if self._stopping is not None:
+                return self._ending_of_stop()
             case GateState.WITHDRAWN:
                 return self._close_as(Ending.NOT_NEEDED, "check_failed", gate.sentence)
             case _:
                 return self._close_as(Ending.EXPIRED, "expired", gate.sentence)
 
-    async def _ask_what_happened(self, found: Examination, plan: Outline, doubt: Doubt) -> Gate:
+    async def _ask_what_happened(
+        self, found: Examination, plan: Outline, terms: GateTerms, doubt: Doubt
+    ) -> Gate:
         """Ask people what became of an action; the target stays ours meanwhile."""
-        terms = plan.verdict
-        assert terms is not None, "people are asked where somebody is named"
         question = Question(
-            terms=terms, plan_digest=plan.digest, requested_by=found.requested_by, about=doubt.key
+            terms=terms,
+            plan_digest=plan.digest,
+            requested_by=found.requested_by,
+            about=doubt.key,
+            in_doubt=True,
         )
         self._verdicts += 1
-        gate = await self._open(f"verdict-{self._verdicts}", question, doubt)
-        try:
-            await workflow.wait_condition(
-                lambda: gate.state is not GateState.OPEN,
-                timeout=max(gate.expires_at - workflow.now(), timedelta()),
-            )
-        except TimeoutError:
-            async with self._deciding:
-                gate.expire()
-        await self._close_gate(gate)
-        return gate
+        return await self._put_to_people(f"verdict-{self._verdicts}", question, subject=doubt)
 
     def _open_gate(self) -> Gate:
         if self._gate is None:
@@ -322,10 +425,13 @@ class Remediation:
             attempt=1,
             fencing=found.fencing,
             decisions=self._approvals,
+            step_decisions=self._step_approvals.get(action.id, ()),
         )
+        verdict = action.gate or plan.verdict
         receipt = await self._make_attempts(order, action)
-        while receipt.outcome is Outcome.UNKNOWN and part is not Part.OTHERWISE and plan.verdict is not None:
-            gate = await self._ask_what_happened(found, plan, _doubt_about(order, action, receipt))
+        while receipt.outcome is Outcome.UNKNOWN and part is not Part.OTHERWISE and verdict is not None:
+            doubt = _doubt_about(order, action, receipt)
+            gate = await self._ask_what_happened(found, plan, verdict, doubt)
             if gate.state is not GateState.AGAIN:
                 return receipt_of_verdict(receipt, gate.state, gate.sentence)
             order = _order_again(order, gate.consents)
@@ -376,11 +482,13 @@ class Remediation:
 
     # --- after acting -------------------------------------------------------------------------
 
-    async def _verify(self, found: Examination, plan: Outline) -> Closing:
+    async def _verify(self, found: Examination, plan: Outline, done: Sequence[OutlinedAction]) -> Closing:
+        """Measure whether it helped; where it did not, undo what was done and tell people."""
         closing = await self._look_until_it_holds(plan)
         if closing.ending is Ending.MITIGATED:
             return closing
-        closing = await self._undo(found, plan, plan.actions, closing)
+        if closing.ending is not Ending.STOPPED:  # to undo is to act, and nothing more is to be done
+            closing = await self._undo(found, plan, done, closing)
         await self._otherwise(found, plan)
         return closing
 
@@ -401,13 +509,33 @@ class Remediation:
                 return measured.closed
             if final:
                 return ending_of_verification(self._remediation, measured.results)
-            await workflow.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._stopping is not None, timeout=pause)
+            if self._stopping is not None:
+                said = (
+                    f"{self._stopping.sentence} What was done stays, and nobody knows yet whether it helped."
+                )
+                return self._close_as(Ending.STOPPED, STOPPED_BY_PERSON, said)
 
     async def _recover(self, found: Examination, plan: Outline, number: int, receipt: Receipt) -> Closing:
         """An action was not ok: undo what was done before it where that is safe, and tell people."""
         closing = ending_of_receipt(self._remediation, receipt, plan.actions[number].name)
         if receipt.outcome in {Outcome.FAILED, Outcome.NOT_SENT}:
             closing = await self._undo(found, plan, plan.actions[:number], closing)
+        await self._otherwise(found, plan)
+        return closing
+
+    async def _end_before(self, found: Examination, plan: Outline, number: int, closing: Closing) -> Closing:
+        """A gate, a check or a brake ended it before this step: see to what was done until then."""
+        done = plan.actions[:number]
+        if not done:
+            return closing
+        if closing.ending is Ending.NOT_NEEDED:
+            # What was done may be what helped: to undo it unseen could break the target again.
+            return await self._verify(found, plan, done)
+        closing = ending_between_steps(closing, [action.name for action in done])
+        if closing.ending is not Ending.STOPPED:  # to undo is to act, and nothing more is to be done
+            closing = await self._undo(found, plan, done, closing)
         await self._otherwise(found, plan)
         return closing
 

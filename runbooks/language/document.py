@@ -13,16 +13,17 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
-from runbooks.language.expressions import is_template, parse_template
+from runbooks.language.expressions import parse_template
 from runbooks.language.findings import Findings, RunbookErrors, shown, suggestion
+from runbooks.language.gates import GateReader, Members
 from runbooks.language.limits import parse_at_once, parse_attempts
 from runbooks.language.matching import parse_matcher
 from runbooks.language.reading import Section, text_of
 from runbooks.language.rules import judge
 from runbooks.language.scope import Scope, inspect_expressions
-from runbooks.language.source import ListNode, Node, ScalarNode, plain_value, read_yaml
+from runbooks.language.source import Node, ScalarNode, plain_value, read_yaml
 from runbooks.language.steps import StepReader
-from runbooks.language.words import DOCUMENT, GATE, LIMITS, TRIGGER
+from runbooks.language.words import DOCUMENT, LIMITS, TRIGGER
 from runbooks.model.action import Declaration
 from runbooks.model.runbook import Autonomy, GateRule, Limits, Matcher, Runbook, Trigger
 
@@ -33,25 +34,28 @@ T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _LONGEST_NAME = 63  # characters; the name is a metric label and part of a workflow's id
 _LONGEST_SUMMARY = 300  # characters
-_OPEN_FOR = timedelta(minutes=15)
 
 _TARGET = Scope("`target`", frozenset({"labels", "annotations"}))
 
 
-def parse_runbook(text: str, *, file: str, vocabulary: Mapping[str, Declaration]) -> Runbook:
+def parse_runbook(
+    text: str, *, file: str, vocabulary: Mapping[str, Declaration], members: Members | None = None
+) -> Runbook:
     """Return the runbook that `text` writes.
 
     Args:
         text: what stands in the file.
         file: its name, for errors.
         vocabulary: the declared actions, by name.
+        members: who is in which approver group, where that is known of everybody beforehand.
 
     Raises:
         RunbookErrors: holds everything that is wrong with it.
     """
     findings = Findings(file)
     node = read_yaml(text, findings)
-    runbook = _Document(Section(node, DOCUMENT, findings), vocabulary).read(text)
+    gates = GateReader(findings, members)
+    runbook = _Document(Section(node, DOCUMENT, findings), vocabulary, gates).read(text)
     findings.settle()
     return runbook
 
@@ -59,10 +63,11 @@ def parse_runbook(text: str, *, file: str, vocabulary: Mapping[str, Declaration]
 class _Document:
     """Reads the sections of one runbook.  Where something is wrong it goes on with a stand-in."""
 
-    def __init__(self, section: Section, vocabulary: Mapping[str, Declaration]) -> None:
+    def __init__(self, section: Section, vocabulary: Mapping[str, Declaration], gates: GateReader) -> None:
         self._section = section
         self._findings = section.findings
-        self._steps = StepReader(vocabulary, section.findings)
+        self._gates = gates
+        self._steps = StepReader(vocabulary, section.findings, gates)
 
     def read(self, text: str) -> Runbook:
         """Return the runbook; it means nothing where there are findings."""
@@ -86,7 +91,7 @@ class _Document:
             verify=tuple(steps.read_verification(item) for item in section.items("verify")),
             otherwise=tuple(steps.read_telling(item) for item in section.items("otherwise")),
         )
-        judge(runbook, section, steps.effects)
+        judge(runbook, section, steps)
         return runbook
 
     def _name(self) -> str:
@@ -107,12 +112,13 @@ class _Document:
 
     def _autonomy(self) -> Autonomy:
         word = self._section.text("autonomy")
+        is_gated = "gate" in self._section or self._steps.every_change_is_gated
         if word is None:  # where nobody is asked and anything is changed, the rules want the word
-            return Autonomy.GATED if "gate" in self._section else Autonomy.AUTOMATIC
+            return Autonomy.GATED if is_gated else Autonomy.AUTOMATIC
         if word not in set(Autonomy):
             place = self._section.place_of("autonomy")
             self._findings.add(f"there is no autonomy {shown(word)}", suggestion(word, Autonomy), place)
-            return Autonomy.OBSERVE if "gate" in self._section else Autonomy.AUTOMATIC  # both break no rule
+            return Autonomy.OBSERVE if is_gated else Autonomy.AUTOMATIC  # both break no rule
         return Autonomy(word)
 
     def _target(self) -> str:
@@ -162,53 +168,4 @@ class _Document:
         node = self._section.node("gate")
         if node is None:
             return None
-        section = Section(node, GATE, self._findings)
-        self._refuse_need(section)
-        self._refuse_escalation(section)
-        condition = section.expression("if")
-        if condition is not None:
-            with self._findings.at(section.place_of("if")):
-                inspect_expressions(condition, self._steps.scope_after_checks)
-        return GateRule(
-            approvers=self._approvers(section),
-            within=section.duration("within") or _OPEN_FOR,
-            condition=condition.source if condition is not None else None,
-            place=self._section.key_place("gate"),
-        )
-
-    def _approvers(self, section: Section) -> tuple[str, ...]:
-        groups = [text_of(item, "an approver group", self._findings) for item in section.items("approvers")]
-        if any(is_template(group or "") for group in groups):
-            problem = "an approver group cannot be a template"
-            self._findings.add(
-                problem, "Write it out: no alert chooses who may answer", section.place_of("approvers")
-            )
-        if len(groups) > 1:
-            self._findings.add(
-                "several approver groups are not supported yet",
-                "Name one group, and put everybody who may answer into it",
-                section.place_of("approvers"),
-            )
-        return tuple(group for group in groups if group is not None)
-
-    def _refuse_need(self, section: Section) -> None:
-        node = section.node("need")
-        if node is not None and not _is(node, 1):
-            problem = "a gate that needs more or less than one approval is not supported yet"
-            self._findings.add(problem, "Write `need: 1` or leave it out", node.place)
-
-    def _refuse_escalation(self, section: Section) -> None:
-        node = section.node("otherwise")
-        if node is None or _is(node, "stop"):
-            return
-        if isinstance(node, ListNode) and len(node.items) == 1 and _is(node.items[0], "stop"):
-            return
-        self._findings.add(
-            "a gate that asks others when nobody answers is not supported yet",
-            "Write `otherwise: [stop]` or leave it out: nothing is done then, and the card says so",
-            node.place,
-        )
-
-
-def _is(node: Node, value: str | int) -> bool:
-    return isinstance(node, ScalarNode) and node.value == value and not isinstance(node.value, bool)
+        return self._gates.read(node, self._section.key_place("gate"), self._steps.scope_after_checks)

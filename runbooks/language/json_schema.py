@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbooks.language.durations import DURATION_PATTERN
+from runbooks.language.gates import END, MOST_PEOPLE
 from runbooks.language.limits import AT_ONCE_PATTERN, ATTEMPTS_PATTERN
 from runbooks.language.words import (
     ACTION,
@@ -41,8 +42,8 @@ _TYPES: dict[str, Schema] = {
     "cooldown": _DURATION,
     "attempts": {"type": "string", "pattern": f"^(?:{ATTEMPTS_PATTERN})$"},
     "at_once": {"type": "string", "pattern": f"^(?:{AT_ONCE_PATTERN})$"},
-    "need": {"const": 1},
-    "approvers": {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 1},
+    "need": {"type": "integer", "minimum": 1, "maximum": MOST_PEOPLE},
+    "approvers": {"type": "array", "items": _TEXT, "minItems": 1},
     "matchers": {"type": "array", "items": _TEXT, "minItems": 1},
     "with": {"type": "object"},
 }
@@ -56,7 +57,7 @@ def json_schema(vocabulary: Mapping[str, Declaration]) -> Schema:
             "when": _list(_mapping(TRIGGER)),
             "limits": _mapping(LIMITS),
             "check": _list({"$ref": "#/$defs/check"}),
-            "gate": _mapping(GATE, {"otherwise": _STOP}),
+            "gate": {"$ref": "#/$defs/gate"},
             "do": _list({"$ref": "#/$defs/action"}),
             "verify": _list({"$ref": "#/$defs/verification"}),
             "otherwise": _list({"$ref": "#/$defs/telling"}),
@@ -71,15 +72,18 @@ def json_schema(vocabulary: Mapping[str, Declaration]) -> Schema:
     }
 
 
-_STOP: Schema = {"anyOf": [{"const": "stop"}, {"const": ["stop"]}]}
+_CHAIN: Schema = {
+    "anyOf": [{"const": END}, {"type": "array", "items": _TEXT, "minItems": 1, "contains": {"const": END}}]
+}
 
 
 def _steps(vocabulary: Mapping[str, Declaration]) -> Schema:
-    undo = {"undo": {"anyOf": [{"const": "none"}, {"$ref": "#/$defs/undo"}]}}
+    undo = {"anyOf": [{"const": "none"}, {"$ref": "#/$defs/undo"}]}
     return {
+        "gate": _mapping(GATE, {"otherwise": _CHAIN}),
         "check": _step(CHECK, vocabulary),
         "verification": _step(VERIFY, vocabulary),
-        "action": _step(ACTION, vocabulary, undo),
+        "action": _step(ACTION, vocabulary, {"undo": undo, "gate": {"$ref": "#/$defs/gate"}}),
         "undo": _step(UNDO, vocabulary),
         "telling": _step(TELLING, vocabulary),
     }

@@ -71,7 +71,7 @@ def render_plan(runbook: Runbook, facts: Facts, vocabulary: Mapping[str, Declara
         summary=runbook.summary,
         target=facts.target,
         gate=rendering.gate(),
-        actions=rendering.steps(runbook.actions, rendering.action_with_undo),
+        actions=rendering.steps(runbook.actions, rendering.consented_action),
         verify=rendering.steps(runbook.verify, rendering.check),
         otherwise=rendering.steps(runbook.otherwise, rendering.action),
     )
@@ -126,16 +126,14 @@ class _Rendering:
                 **{word: span for word, span in pace.items() if span is not None},
             )
 
-    def action_with_undo(self, step: ActionStep) -> PlannedAction:
-        """Return the action that `step` asks for, with what takes it back."""
+    def consented_action(self, step: ActionStep) -> PlannedAction:
+        """Return the action that `step` asks for, with its own gate and with what takes it back."""
         undo = step.undo if step.undo is not None and self._holds(step.undo) else None
-        return self._action(step, self.action(undo) if undo is not None else None)
+        more = {"gate": self._gate_of(step), "undo": self.action(undo) if undo is not None else None}
+        return self.action(step).model_copy(update=more)
 
     def action(self, step: Step) -> PlannedAction:
         """Return the action that `step` asks for."""
-        return self._action(step, None)
-
-    def _action(self, step: Step, undo: PlannedAction | None) -> PlannedAction:
         with self._at(step):
             declaration = self._declaration(step)
             return PlannedAction(
@@ -145,7 +143,6 @@ class _Rendering:
                 effect=declaration.effect,
                 kind=declaration.kind,
                 arguments=render_parameters(declaration, step.arguments, self._names),
-                undo=undo,
                 timeout=declaration.timeout,
                 attempts=declaration.attempts,
             )
@@ -153,16 +150,28 @@ class _Rendering:
     def gate(self) -> GateTerms | None:
         """Return whom to ask, or None where nobody needs to be asked."""
         rule = self._runbook.gate
-        if rule is None or not self._is_asked(rule):
-            return None
-        return GateTerms(approvers=rule.approvers, need=rule.need, within=rule.within)
+        return self._terms(rule, "`gate`", always=self._asks_always) if rule is not None else None
 
-    def _is_asked(self, rule: GateRule) -> bool:
-        if rule.condition is None:
-            return True
-        with _placed(self._runbook, "`gate`", rule.place):
-            holds = parse_expression(rule.condition).is_true(self._names)
-        return holds or self._runbook.autonomy is not Autonomy.AUTOMATIC
+    @property
+    def _asks_always(self) -> bool:
+        """Whether nothing is done unless somebody agrees, because there are no standing orders."""
+        return self._runbook.autonomy is not Autonomy.AUTOMATIC
+
+    def _gate_of(self, step: ActionStep) -> GateTerms | None:
+        """Return whom to ask about this step; None where its `if` is false and somebody agreed already."""
+        always = self._runbook.gate is None and self._asks_always
+        subject = f"the gate of step {shown(step.name)}"
+        return self._terms(step.gate, subject, always=always) if step.gate is not None else None
+
+    def _terms(self, rule: GateRule, subject: str, *, always: bool) -> GateTerms | None:
+        if rule.condition is not None:
+            with _placed(self._runbook, subject, rule.place):
+                holds = parse_expression(rule.condition).is_true(self._names)
+            if not (holds or always):
+                return None
+        return GateTerms(
+            approvers=rule.approvers, need=rule.need, within=rule.within, otherwise=rule.otherwise
+        )
 
     def _holds(self, step: Step) -> bool:
         if step.condition is None:

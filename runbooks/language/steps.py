@@ -10,13 +10,14 @@ from typing import Any
 
 from runbooks.language.expressions import Expression
 from runbooks.language.findings import Findings, shown, suggestion
+from runbooks.language.gates import GateReader
 from runbooks.language.parameters import ParameterCheck
 from runbooks.language.reading import Section
 from runbooks.language.scope import Scope, inspect_expressions, roots_of
 from runbooks.language.source import Node, ScalarNode, plain_value
 from runbooks.language.words import ACTION, CHANGING, CHECK, TELLING, UNDO, VERIFY, WordList
 from runbooks.model.action import Declaration, Effect
-from runbooks.model.runbook import ActionStep, CheckStep, Place, Step
+from runbooks.model.runbook import ActionStep, CheckStep, GateRule, Place, Step
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
@@ -40,14 +41,24 @@ class StepReader:
     Attributes:
         checks: the declared actions of the checks read so far, by the checks' ids.
         effects: what the actions read so far do to the world, with what takes them back.
+        ungated: what those under `do` do to the world that have no gate of their own.
+        gates: the gates of single steps.
     """
 
-    def __init__(self, vocabulary: Mapping[str, Declaration], findings: Findings) -> None:
+    def __init__(self, vocabulary: Mapping[str, Declaration], findings: Findings, gates: GateReader) -> None:
         self._vocabulary = vocabulary
         self._findings = findings
+        self._gates = gates
         self._ids: dict[str, Place] = {}
         self.checks: dict[str, Declaration | None] = {}
         self.effects: set[Effect] = set()
+        self.ungated: set[Effect] = set()
+        self.gates: list[GateRule] = []
+
+    @property
+    def every_change_is_gated(self) -> bool:
+        """Whether each step that changes something asks for itself."""
+        return bool(self.gates) and not self.ungated & CHANGING
 
     @property
     def scope_after_checks(self) -> Scope:
@@ -79,11 +90,22 @@ class StepReader:
     def read_action(self, node: Node) -> ActionStep:
         """Return one item of `do`."""
         opened = self._open(node, ACTION, self.scope_after_checks)
-        return ActionStep(**opened.common, undo=self._undo(opened))
+        return ActionStep(**opened.common, gate=self._gate(opened), undo=self._undo(opened))
 
     def read_telling(self, node: Node) -> Step:
         """Return one item of `otherwise`."""
         return Step(**self._open(node, TELLING, self.scope_after_checks).common)
+
+    def _gate(self, opened: _Opened) -> GateRule | None:
+        """Return the step's own gate; where there is none, remember what it does without one."""
+        node = opened.section.node("gate")
+        if node is None:
+            if opened.declaration is not None:
+                self.ungated.add(opened.declaration.effect)
+            return None
+        gate = self._gates.read(node, opened.section.key_place("gate"), self.scope_after_checks)
+        self.gates.append(gate)
+        return gate
 
     def _undo(self, opened: _Opened) -> Step | None:
         node = opened.section.node("undo")

@@ -86,11 +86,11 @@ LIMITS = WordList(
 GATE = WordList(
     "a gate",
     {
-        "approvers": "The group of people who may answer.",
-        "need": "How many of them must approve.",
-        "within": "How long the gate stays open.",
-        "if": "The gate is asked only where this holds (with `autonomy: automatic`).",
-        "otherwise": "What happens when nobody answers in time.",
+        "approvers": "The groups of people who may answer.",
+        "need": "How many different people of them must approve.",
+        "within": "How long they are asked.",
+        "if": "The gate is asked only where this holds.",
+        "otherwise": "Who is asked in turn when they do not answer, each with a time, and at last `stop`.",
     },
     required=("approvers",),
 )
@@ -104,14 +104,14 @@ _STEP = {
 }
 _EXPECT = {"expect": "An expression over `result` that must be true."}
 _NO_WAITING = "Only `verify` waits for something to become true; what is checked here must be true already"
-_LATER_IN_STEP = _LATER | {"gate"}
+_NO_GATE = {"gate": "An action under `do` can have a gate of its own, and so can the runbook"}
 
 CHECK = WordList(
     "a check",
     _STEP | _EXPECT,
     required=("uses",),
-    later=_LATER_IN_STEP,
-    elsewhere={"within": _NO_WAITING, "every": _NO_WAITING},
+    later=_LATER,
+    elsewhere={"within": _NO_WAITING, "every": _NO_WAITING, **_NO_GATE},
     effects=_READING,
 )
 
@@ -125,19 +125,29 @@ VERIFY = WordList(
     },
     required=("uses",),
     effects=_READING,
-    later=_LATER_IN_STEP,
+    later=_LATER,
+    elsewhere=_NO_GATE,
 )
 
 ACTION = WordList(
     "an action",
-    _STEP | {"undo": "The step that takes it back, or `none`."},
+    _STEP
+    | {
+        "gate": "Who must agree right before this very step.",
+        "undo": "The step that takes it back, or `none`.",
+    },
     required=("uses",),
     effects=_ACTING,
-    later=_LATER_IN_STEP,
+    later=_LATER,
 )
 
 TELLING = WordList(
-    "a step of `otherwise`", _STEP, required=("uses",), effects=_AFTERWARDS, later=_LATER_IN_STEP
+    "a step of `otherwise`",
+    _STEP,
+    required=("uses",),
+    effects=_AFTERWARDS,
+    later=_LATER,
+    elsewhere=_NO_GATE,
 )
 
-UNDO = WordList("an `undo`", _STEP, required=("uses",), effects=_ACTING, later=_LATER_IN_STEP)
+UNDO = WordList("an `undo`", _STEP, required=("uses",), effects=_ACTING, later=_LATER, elsewhere=_NO_GATE)

@@ -26,6 +26,8 @@ class Alert(Value):
         starts_at: a hint only; one continuous firing was seen with three different values.
         ends_at: None while it fires.
         generator_url: chosen by the sender: shown, never fetched.
+        group_key: of the notification that it came in: alerts of one group are one incident for people.
+            It is no part of the alert's identity.
     """
 
     status: AlertStatus
@@ -34,6 +36,7 @@ class Alert(Value):
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     generator_url: str = ""
+    group_key: str = ""
 
     @property
     def name(self) -> str:

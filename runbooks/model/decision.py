@@ -8,10 +8,18 @@ update sent straight to Temporal changes nothing.
 from __future__ import annotations
 
 import base64
+import hashlib
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from runbooks.model.base import Value, as_body, canonical
+
+SIGNED_PREFIX = b"paramedic-decision-v1\n"
+"""What a signature covers begins with this, so that it is taken for nothing else."""
+
+UNSIGNED = frozenset({"reason", "reason_salt"})
+"""What a signature does not cover itself: the words of a person may have to be redacted, and their digest stays."""
 
 
 class Answer(StrEnum):
@@ -47,18 +55,38 @@ class Doubt(Value):
     evidence: str
 
 
+class GatedStep(Value):
+    """A step that has a gate of its own, as people are asked about it right before it is done.
+
+    Attributes:
+        key: the action's key: what an approval of the step is bound to.
+        step: its id in the plan.
+    """
+
+    key: str
+    step: str
+    name: str
+    uses: str
+
+
 class Principal(Value):
     """Who answered, as the listener found them at that moment.
 
     Attributes:
         key: one key for one person whatever the path: `slack:T0123/U0456`, `local:alice`.
+        also: the other keys under which this person is known here.
         name: for people; never trusted.
         groups: the approver groups, of those that the gate named, that this person is in.
     """
 
     key: str
+    also: tuple[str, ...] = ()
     name: str = ""
     groups: tuple[str, ...] = ()
+
+    def is_known_as(self, key: str) -> bool:
+        """Return whether `key` names this very person."""
+        return key in {self.key, *self.also}
 
 
 class Decision(Value):
@@ -67,8 +95,10 @@ class Decision(Value):
     Attributes:
         id: of the click or call, unique: a second delivery of it is the same decision.
         gate: the gate's id, `R-7F3K2Q/gate-1`.
-        about: for a verdict, the key of the action that it is about; empty where a plan is answered.
+        about: the key of the action that a verdict, or the approval of a single step, is about; empty
+            where a plan is answered.
         reason: the person's own words; required where the answer is no.
+        reason_salt, reason_digest: of the reason, once it is sealed; empty where there is none.
         via: `slack`, `cli`.
         expires_at: after this it no longer allows anything.
     """
@@ -81,13 +111,44 @@ class Decision(Value):
     principal: Principal
     about: str = ""
     reason: str = ""
+    reason_salt: str = ""
+    reason_digest: str = ""
     via: str
     decided_at: datetime
     expires_at: datetime
 
+    def with_sealed_reason(self, salt: str) -> Self:
+        """Return the decision with its reason's digest, that is all the signature needs to know of it.
+
+        Args:
+            salt: nobody can guess it, and it is always the same for this decision.
+        """
+        if not self.reason:
+            return self.model_copy(update={"reason_salt": "", "reason_digest": ""})
+        return self.model_copy(
+            update={"reason_salt": salt, "reason_digest": _salted_digest(salt, self.reason)}
+        )
+
+    def reason_is_sealed(self) -> bool:
+        """Return whether the reason is the one whose digest is signed.
+
+        Raises:
+            ValueError: no bytes can hold its text.
+        """
+        expected = _salted_digest(self.reason_salt, self.reason) if self.reason else ""
+        return self.reason_digest == expected
+
     def signed_bytes(self) -> bytes:
-        """Return what the signature covers."""
-        return b"paramedic-decision-v1\n" + canonical(as_body(self.model_dump(mode="json")))
+        """Return what the signature covers.
+
+        Raises:
+            ValueError: no bytes can hold its text.
+        """
+        return SIGNED_PREFIX + canonical(as_body(self.model_dump(mode="json", exclude=set(UNSIGNED))))
+
+
+def _salted_digest(salt: str, reason: str) -> str:
+    return hashlib.sha256(salt.encode() + canonical(reason)).hexdigest()
 
 
 class SignedDecision(Value):

@@ -23,10 +23,50 @@ class PlannedCheck(Value):
     timeout: timedelta = timedelta(seconds=10)
 
 
+class Link(Value):
+    """One link of a gate's chain: who is asked too where nobody before them answered, and how long."""
+
+    approvers: tuple[str, ...]
+    within: timedelta
+
+
+class GateTerms(Value):
+    """A gate, decided for this alert.
+
+    Attributes:
+        approvers: the groups that are asked first; a member of any of them may answer.
+        need: how many distinct people must approve.
+        within: how long the first ones are asked alone.
+        otherwise: who is asked after that, one link after the other; whoever was asked may still answer.
+            When the last one's time is over, the gate has expired and nothing is done.
+    """
+
+    approvers: tuple[str, ...]
+    need: int
+    within: timedelta
+    otherwise: tuple[Link, ...] = ()
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long it stays open in all."""
+        return sum((link.within for link in self.otherwise), self.within)
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """All groups that are ever asked."""
+        return self.asked(len(self.otherwise))
+
+    def asked(self, links: int) -> tuple[str, ...]:
+        """Return the groups that may answer when so many links of the chain were asked; 0: the first ones."""
+        later = (group for link in self.otherwise[:links] for group in link.approvers)
+        return tuple(dict.fromkeys((*self.approvers, *later)))
+
+
 class PlannedAction(Value):
     """An action with every parameter.
 
     Attributes:
+        gate: who must agree right before this very action; None: the plan's own gate is enough.
         undo: the action that takes it back, or None where there is none.
         timeout: how long one attempt may take.
         attempts: how many attempts the engine may make where the class allows more than one.
@@ -38,6 +78,7 @@ class PlannedAction(Value):
     effect: Effect
     kind: ActionClass
     arguments: dict[str, Any]
+    gate: GateTerms | None = None
     undo: PlannedAction | None = None
     timeout: timedelta
     attempts: int
@@ -53,14 +94,6 @@ class Part(StrEnum):
     DO = "do"
     UNDO = "undo"
     OTHERWISE = "otherwise"
-
-
-class GateTerms(Value):
-    """The gate, decided for this alert."""
-
-    approvers: tuple[str, ...]
-    need: int
-    within: timedelta
 
 
 class Plan(Value):
@@ -89,7 +122,8 @@ class Plan(Value):
     def verdict(self) -> GateTerms | None:
         """Who may say what became of an action whose outcome is not known; None: nobody is named.
 
-        Those who may approve the plan; where nobody needs to, those whom `otherwise` calls.
+        Those who may approve the plan; where nobody needs to, those whom `otherwise` calls.  An action
+        that has a gate of its own is judged by those who agreed to it.
         """
         if self.gate is not None:
             return self.gate
@@ -117,7 +151,7 @@ class Plan(Value):
 
 
 class OutlinedAction(Value):
-    """What the engine needs to know of an action to make attempts at it: no argument is in it."""
+    """What the engine needs to know of an action to ask for it and make attempts at it: no argument is in it."""
 
     id: str
     name: str
@@ -125,6 +159,7 @@ class OutlinedAction(Value):
     kind: ActionClass
     timeout: timedelta
     attempts: int
+    gate: GateTerms | None = None
     undo: OutlinedAction | None = None
 
 
@@ -158,5 +193,6 @@ def _outlined(action: PlannedAction) -> OutlinedAction:
         kind=action.kind,
         timeout=action.timeout,
         attempts=action.attempts,
+        gate=action.gate,
         undo=_outlined(action.undo) if action.undo else None,
     )

@@ -19,7 +19,7 @@ SYSTEM = "system"
 class RecordKind(StrEnum):
     """What a record is about.  After each: what its `data` holds."""
 
-    #: delivery, entry, alert {status, labels, annotations, starts_at, ends_at}, runbook, target, sender,
+    #: delivery, entry, alert {status, labels, annotations, starts_at, ends_at, generator_url, group_key}, runbook, target, sender,
     #: raw (SHA-256 of the body that it came in, hex, or empty); system
     ALERT_RECEIVED = "alert.received"
     #: entry, delivery, status, alert; an alert that this remediation took in
@@ -34,15 +34,21 @@ class RecordKind(StrEnum):
     CHECK = "check"
     #: digest, plan, observe
     PLAN = "plan"
-    #: gate, approvers, need, opens_at, expires_at, plan_digest; doubt {key, part, step, name, uses, attempt,
-    #: evidence} where the question is what became of an action
+    #: gate, approvers, need, opens_at, expires_at, plan_digest; asked_until and otherwise [{approvers, until}]
+    #: where others are asked in turn; doubt {key, part, step, name, uses, attempt, evidence} where the question is
+    #: what became of an action; gated {key, step, name, uses} where it is about a single step
     GATE_ASKED = "gate.asked"
+    #: gate, link (1 for the first), approvers (who are asked too from now on), asked_until
+    GATE_ESCALATED = "gate.escalated"
     #: id, gate, answer, principal, via; a click, durable before it is acknowledged
     DECISION_RECEIVED = "decision.received"
-    #: decision {...}, key_id, signature, objection; outcome accepted or refused
+    #: decision {...}, key_id, signature, objection; outcome accepted or refused.  The key of one that was accepted
+    #: stands in a `listener.key` before it
     DECISION = "decision"
     #: gate, sentence; outcome approved, denied, expired, withdrawn; happened, again, stopped where about an action
     GATE_CLOSED = "gate.closed"
+    #: reason; a person wants this remediation to do nothing more
+    STOP_ASKED = "stop.asked"
     #: key, step, name, uses, effect, kind, arguments, attempt, plan_digest, decisions
     ACTION_INTENT = "action.intent"
     #: key, step, name, uses, attempt, sentence, reason, output, recovered, took_ms; outcome ok, failed, not_sent
@@ -61,10 +67,20 @@ class RecordKind(StrEnum):
     LEASE_RELEASED = "lease.released"
     #: remediation, records [seq], digests [hex], reason; values were taken back for good; system
     REDACTION = "redaction"
+    #: key_id, key (base64); a listener whose seal counts from here on; system
+    LISTENER_KEY = "listener.key"
+    #: key (the new one's text), reason; the sealer has lost its key and memory and begins with others; system
+    SEALER_ANEW = "sealer.anew"
+    #: before, export (SHA-256, hex), streams [id], records, blobs; bodies that stand in the export only now; system
+    LEDGER_PRUNED = "ledger.pruned"
     #: runbooks {name: digest}, refused [{file, line, column, problem}]; system
     CATALOG = "catalog"
     #: words, rules [id], why, policy; what the policy said to a person; outcome allowed or refused; system
     RULING = "policy.ruled"
+    #: login, person, label, peer, expires_at, reason; a command line may speak for a person; system
+    LOGIN_ISSUED = "login.issued"
+    #: login, person, reason; a login counts no more; outcome revoked, logged_out or expired; system
+    LOGIN_ENDED = "login.ended"
     #: what (started, stopped), parts, version, pid; a process started, or stopped in order; system
     PROCESS = "process"
 

@@ -29,7 +29,10 @@ class Ending(StrEnum):
 ACTED = frozenset({Ending.MITIGATED, Ending.UNVERIFIED, Ending.ROLLED_BACK})
 """The endings after which something was certainly done to the world."""
 
-BRAKES = frozenset({"frozen", "maintenance", "windows_unreadable"})
+STOPPED_BY_PERSON = "stopped_by_person"
+"""The reason that a person ended this one remediation, and no other."""
+
+BRAKES = frozenset({"frozen", "maintenance", "windows_unreadable", STOPPED_BY_PERSON})
 """The reasons of which each means that a brake stops everybody in its scope, at whatever point they are."""
 
 _PLAIN_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
@@ -82,6 +85,17 @@ class CallIn(Value):
     workflow_id: str
     first_run: str
     entries: tuple[str, ...]
+
+
+class Stopping(Value):
+    """A person's word that a remediation shall do nothing more.  It is on record already.
+
+    Attributes:
+        sentence: who said so, for people.
+    """
+
+    remediation: str
+    sentence: str
 
 
 class Withheld(Value):

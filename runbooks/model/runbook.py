@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from runbooks.model.base import Value
+from runbooks.model.plan import Link
 
 
 class Autonomy(StrEnum):
@@ -118,23 +119,14 @@ class CheckStep(Step):
     every: timedelta | None = None
 
 
-class ActionStep(Step):
-    """One step that changes the world.
-
-    Attributes:
-        undo: the step that takes it back; None where the author said `undo: none`.
-    """
-
-    undo: Step | None = None
-
-
 class GateRule(Value):
-    """Who must agree before anything is done.
+    """Who must agree before anything is done, or before one step.
 
     Attributes:
         approvers: names of approver groups; a member of any of them may answer.
         need: how many distinct people must approve.
-        within: how long the gate stays open.
+        within: how long they are asked alone.
+        otherwise: who is asked in turn where they do not answer; after the last one nothing is done.
         condition: what stands under `if:`; the gate is asked only where it holds.
         place: where `gate:` stands.
     """
@@ -142,8 +134,21 @@ class GateRule(Value):
     approvers: tuple[str, ...]
     need: int = 1
     within: timedelta = timedelta(minutes=15)
+    otherwise: tuple[Link, ...] = ()
     condition: str | None = None
     place: Place
+
+
+class ActionStep(Step):
+    """One step that changes the world.
+
+    Attributes:
+        gate: who must agree right before it; None: nobody beyond those who agree to the plan.
+        undo: the step that takes it back; None where the author said `undo: none`.
+    """
+
+    gate: GateRule | None = None
+    undo: Step | None = None
 
 
 class Runbook(Value):

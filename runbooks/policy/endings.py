@@ -118,6 +118,12 @@ def ending_of_receipt(remediation: str, receipt: Receipt, name: str) -> Closing:
     )
 
 
+def ending_between_steps(closing: Closing, done: Sequence[str]) -> Closing:
+    """Return `closing`, which came between two steps, with the names of what was done before it."""
+    sentence = f"{whole(closing.sentence)} Done before that: {', '.join(done)}."
+    return closing.model_copy(update={"sentence": sentence})
+
+
 def ending_after_undo(closing: Closing, taken_back: Sequence[tuple[str, Receipt | None]]) -> Closing:
     """Return `closing` with what became of undoing; an undo of which nobody knows keeps the target.
 

@@ -22,7 +22,7 @@ from runbooks.errors import ParamedicError
 from runbooks.model.action import Effect
 from runbooks.model.alert import Alert, AlertStatus
 from runbooks.model.base import Value
-from runbooks.model.decision import Answer, Doubt
+from runbooks.model.decision import Answer, Doubt, GatedStep
 from runbooks.model.plan import Plan
 from runbooks.model.record import Record, RecordKind
 from runbooks.model.remediation import Ending
@@ -77,11 +77,23 @@ class DecisionStory(Value):
     objection: str = ""
 
 
+class LinkStory(Value):
+    """Who will be asked too when nobody has answered by then, and until when they have time."""
+
+    approvers: tuple[str, ...]
+    until: datetime
+
+
 class GateStory(Value):
     """The question that was put to people, and what came of it.
 
     Attributes:
-        doubt: the action, where the question is what became of it; None where the plan is to be approved.
+        approvers: the groups that are asked by now.
+        expires_at: when the last who are ever asked have had their time.
+        asked_until: when those who are asked now have had theirs; None: that is `expires_at`.
+        otherwise: who is asked in turn after that.
+        doubt: the action, where the question is what became of it.
+        gated: the step, where it is about that one alone.  Neither: the plan is to be approved.
         outcome: empty while it is open; then approved, denied, expired or withdrawn; about an action
             happened, again, stopped, expired or withdrawn.
         sentence: how it closed, for people.
@@ -93,11 +105,47 @@ class GateStory(Value):
     plan_digest: str
     opens_at: datetime
     expires_at: datetime
+    asked_until: datetime | None = None
+    otherwise: tuple[LinkStory, ...] = ()
     doubt: Doubt | None = None
+    gated: GatedStep | None = None
     outcome: Literal["", "approved", "denied", "happened", "again", "stopped", "expired", "withdrawn"] = ""
     sentence: str = ""
     closed_at: datetime | None = None
     decisions: tuple[DecisionStory, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """The key of the action that it is about; empty where the plan is to be approved."""
+        subject = self.doubt or self.gated
+        return subject.key if subject is not None else ""
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """All groups that are ever asked."""
+        later = (group for link in self.otherwise for group in link.approvers)
+        return tuple(dict.fromkeys((*self.approvers, *later)))
+
+    @property
+    def until(self) -> datetime:
+        """When those who are asked now have had their time."""
+        return self.asked_until or self.expires_at
+
+    def given(self, answer: Answer) -> tuple[DecisionStory, ...]:
+        """Return the answers of this kind that counted."""
+        return tuple(each for each in self.decisions if each.accepted and each.answer is answer)
+
+
+class StopStory(Value):
+    """A person's word that nothing more shall be done.
+
+    Attributes:
+        key: the person: `slack:T0123/U0456`, `local:alice`.
+    """
+
+    key: str
+    reason: str = ""
+    at: datetime
 
 
 class ActionStory(Value):
@@ -135,7 +183,9 @@ class Story(Value):
         withheld_reason: why it may not go on, as a stable word; empty where it may.
         observe: it only says what it would do.
         gate: the gate at which the plan was to be approved.
+        step_gates: the gates of single steps that were asked.
         verdicts: the gates at which people were asked what became of an action.
+        stop: who stopped it; None where nobody did.
         tell: groups that should hear that it was withheld, because what was tried does not help.
         said_before: the remediation that has told them so already; empty where none has.
         entries: the inbox entries that it was opened for.
@@ -163,8 +213,10 @@ class Story(Value):
     plan_digest: str = ""
     observe: bool = False
     gate: GateStory | None = None
+    step_gates: tuple[GateStory, ...] = ()
     verdicts: tuple[GateStory, ...] = ()
     actions: tuple[ActionStory, ...] = ()
+    stop: StopStory | None = None
     entries: tuple[str, ...] = ()
     joined: int = 0
     resolved_at: datetime | None = None
@@ -176,8 +228,13 @@ class Story(Value):
 
     @property
     def gates(self) -> tuple[GateStory, ...]:
-        """All questions that were put to people, in their order."""
-        return (*((self.gate,) if self.gate else ()), *self.verdicts)
+        """All questions that were put to people: about the plan, about steps, about what became of them."""
+        return (*((self.gate,) if self.gate else ()), *self.step_gates, *self.verdicts)
+
+    @property
+    def approval(self) -> GateStory | None:
+        """The newest question whether something may be done; None: nobody was asked that."""
+        return self.step_gates[-1] if self.step_gates else self.gate
 
     @property
     def open_gate(self) -> GateStory | None:
@@ -209,8 +266,9 @@ class Story(Value):
             return "verifying"
         if self.plan is None or self.observe:
             return "checking"
-        approved = self.plan.gate is None or (self.gate is not None and self.gate.outcome == "approved")
-        return "acting" if approved else "asking"
+        awaited = self.plan.gate is not None or self.step_gates
+        approved = self.approval is not None and self.approval.outcome == "approved"
+        return "asking" if awaited and not approved else "acting"
 
     @property
     def _has_acted(self) -> bool:
@@ -322,16 +380,30 @@ def _plan(story: Story, record: Record) -> Story:
 
 
 def _gate_asked(story: Story, record: Record) -> Story:
-    names = ("gate", "approvers", "need", "plan_digest", "opens_at", "expires_at", "doubt")
-    return _with_gate(story, GateStory.model_validate(_chosen(record, *names), extra="ignore"))
+    names = ("gate", "approvers", "need", "plan_digest", "opens_at", "expires_at", "asked_until", "otherwise")
+    told = _chosen(record, *names, "doubt", "gated")
+    return _with_gate(story, GateStory.model_validate(told, extra="ignore"))
+
+
+def _gate_escalated(story: Story, record: Record) -> Story:
+    gate = _known_gate(story, record)
+    further = tuple(record.data["approvers"])
+    asked = _with(
+        gate,
+        approvers=tuple(dict.fromkeys((*gate.approvers, *further))),
+        asked_until=record.data["asked_until"],
+        otherwise=gate.otherwise[1:],
+    )
+    return _with_gate(story, asked)
 
 
 def _with_gate(story: Story, gate: GateStory) -> Story:
     """Return the story with `gate` in the place of the one with its id, or at the end."""
-    if gate.doubt is None:
+    if gate.doubt is None and gate.gated is None:
         return _with(story, gate=gate)
-    by_id = {each.gate: each for each in story.verdicts} | {gate.gate: gate}
-    return _with(story, verdicts=tuple(by_id.values()))
+    name = "verdicts" if gate.doubt is not None else "step_gates"
+    by_id = {each.gate: each for each in getattr(story, name)} | {gate.gate: gate}
+    return _with(story, **{name: tuple(by_id.values())})
 
 
 def _gate_named(story: Story, name: str) -> GateStory | None:
@@ -356,10 +428,15 @@ def _decision(story: Story, record: Record) -> Story:
     return _with_gate(story, _with(gate, decisions=(*gate.decisions, answer)))
 
 
-def _gate_closed(story: Story, record: Record) -> Story:
+def _known_gate(story: Story, record: Record) -> GateStory:
     gate = _gate_named(story, record.data["gate"])
     if gate is None:
-        raise StoryError(f"record {record.seq} closes a gate that was never asked")
+        raise StoryError(f"record {record.seq} is about a gate that was never asked")
+    return gate
+
+
+def _gate_closed(story: Story, record: Record) -> Story:
+    gate = _known_gate(story, record)
     closed = _with(
         gate,
         outcome=record.outcome,
@@ -367,6 +444,11 @@ def _gate_closed(story: Story, record: Record) -> Story:
         closed_at=record.at,
     )
     return _with_gate(story, closed)
+
+
+def _stop(story: Story, record: Record) -> Story:
+    stop = StopStory(key=record.actor, reason=record.data.get("reason", ""), at=record.at)
+    return _with(story, stop=stop)
 
 
 def _intent(story: Story, record: Record) -> Story:
@@ -427,8 +509,10 @@ _TELL: Mapping[RecordKind, Callable[[Story, Record], Story]] = {
     RecordKind.CHECK: _check,
     RecordKind.PLAN: _plan,
     RecordKind.GATE_ASKED: _gate_asked,
+    RecordKind.GATE_ESCALATED: _gate_escalated,
     RecordKind.DECISION: _decision,
     RecordKind.GATE_CLOSED: _gate_closed,
+    RecordKind.STOP_ASKED: _stop,
     RecordKind.ACTION_INTENT: _intent,
     RecordKind.ACTION_RECEIPT: _outcome,
     RecordKind.ACTION_UNKNOWN: _outcome,

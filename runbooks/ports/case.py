@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from temporalio import activity
 
 from runbooks.model.base import Value
-from runbooks.model.decision import Doubt, SignedDecision
+from runbooks.model.decision import Doubt, GatedStep, SignedDecision
 from runbooks.model.plan import GateTerms, Part
 from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
 from runbooks.model.verdict import CheckResult
@@ -30,7 +30,9 @@ class GateRequest(Value):
     """A gate to be opened: the plan that it is about is on record already.
 
     Attributes:
-        doubt: the action, where the question is what became of it; None where the plan is to be approved.
+        expires_at: when the last link of its chain has had its time.
+        doubt: the action, where the question is what became of it.
+        step: the step, where it is about that one alone.  Neither: the whole plan is to be approved.
     """
 
     remediation: str
@@ -40,6 +42,22 @@ class GateRequest(Value):
     opens_at: datetime
     expires_at: datetime
     doubt: Doubt | None = None
+    step: GatedStep | None = None
+
+
+class Escalation(Value):
+    """A gate that nobody has decided in time goes to the next link of its chain.
+
+    Attributes:
+        link: 1 for the first link.
+        approvers: who is asked too from now on.
+    """
+
+    remediation: str
+    gate: str
+    link: int
+    approvers: tuple[str, ...]
+    asked_until: datetime
 
 
 class GateSettlement(Value):
@@ -112,7 +130,8 @@ class ActionOrder(Value):
 
     Attributes:
         key: the same for every attempt, across crash and reset.
-        decisions: the approvals, as the listeners signed them.
+        decisions: the approvals of the plan, as the listeners signed them.
+        step_decisions: the approvals of this very step, where it has a gate of its own.
         iteration: 2 where people said that it is to be done again, which gives it a new key; and so on.
         verdicts: what they said so, as the listeners signed it.
     """
@@ -125,8 +144,14 @@ class ActionOrder(Value):
     attempt: int
     fencing: int
     decisions: tuple[SignedDecision, ...] = ()
+    step_decisions: tuple[SignedDecision, ...] = ()
     iteration: int = 1
     verdicts: tuple[SignedDecision, ...] = ()
+
+    @property
+    def consents(self) -> tuple[SignedDecision, ...]:
+        """All answers that together allow the action."""
+        return (*self.decisions, *self.step_decisions, *self.verdicts)
 
 
 class CasePort(ABC):
@@ -151,6 +176,11 @@ class CasePort(ABC):
     @abstractmethod
     async def open_gate(self, request: GateRequest) -> None:
         """Record that people are asked; whoever shows gates to people reads the record."""
+
+    @activity.defn(name="escalate_gate")
+    @abstractmethod
+    async def escalate_gate(self, escalation: Escalation) -> None:
+        """Record that further people are asked; from then on their answers count."""
 
     @activity.defn(name="judge_decision")
     @abstractmethod

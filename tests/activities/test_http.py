@@ -265,10 +265,10 @@ async def test_a_rotated_token_is_used_at_once(listen, make_scene, token, monkey
     assert [headers["authorization"] for _, headers, _ in seen] == ["Bearer canary-token", "Bearer rotated"]
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 403, 404, 409, 422])
+@pytest.mark.parametrize("status", [301, 307, 308, 400, 401, 403, 404, 409, 422])
 async def test_a_refusal_is_definite(listen, make_scene, status):
     """
-    3xx and 4xx: it was not done, and asking again will not help.
+    Moved, and 4xx: it was not done, and asking again will not help.
     """
     url = await listen(answering(status, b"no", "Location: http://127.0.0.1:1/"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -99,6 +100,20 @@ def test_finds_an_alert_that_was_acknowledged_and_has_no_outcome(ledger, how_far
 
     assert found.lost == 1
     assert found.broken
+
+
+def test_says_how_long_the_longest_alert_waited_for_its_outcome(ledger):
+    """
+    From the answer to the sender to the ending; one that has none is lost, and not late.
+    """
+    ledger.admitted()
+    ledger.ended()
+    late = dataclasses.replace(WEB, at=ledger.records[-1].at - timedelta(seconds=40))
+    lost = Delivery(news="web-1/1", target="web-1", at=BEGUN)
+
+    found = judge([WEB, late, lost], [], ledger.records)
+
+    assert (found.longest, found.lost) == (40, 1)
 
 
 def test_an_alert_that_no_remediation_took_in_is_explained_by_its_reason(ledger):

@@ -18,6 +18,7 @@ from runbooks.model.remediation import Ending
 from tests.cli.terminal import paramedic
 from tests.cli.test_runbook_command import GOOD
 from tests.ledger.material import NIGHT, admitted, call, closing, delivery, received
+from tests.ledgers import new_ledger
 from tests.records import NOON
 
 ASK = ("run", "disk-full", "-l", "instance=web-1", "-l", "env=prod")
@@ -29,7 +30,7 @@ def house(tmp_path):
     runbooks = tmp_path / "catalog"
     runbooks.mkdir()
     (runbooks / "disk-full.yaml").write_text(GOOD)
-    Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}").close()
+    new_ledger(tmp_path / "ledger.db").close()
     return {"data": tmp_path, "runbooks": runbooks}
 
 

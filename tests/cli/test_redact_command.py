@@ -11,6 +11,7 @@ from activities.ledger.store import Ledger
 from runbooks.model.record import RecordKind
 from tests.cli.terminal import paramedic
 from tests.ledger.material import entry
+from tests.ledgers import new_ledger
 
 CASE = "R-7F3K2Q"
 
@@ -18,7 +19,7 @@ CASE = "R-7F3K2Q"
 @pytest.fixture
 def house(tmp_path):
     """The settings of an installation whose ledger holds two results of checks."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = new_ledger(tmp_path / "ledger.db")
     for number in (1, 2):
         told = entry(
             f"{CASE}/check/{number}",
@@ -33,10 +34,11 @@ def house(tmp_path):
 
 
 def kept(house):
-    """Return all records."""
+    """Return all records but what the policy said."""
     ledger = Ledger.open(f"sqlite:///{house['data'] / 'ledger.db'}", create=False)
     try:
-        return ledger.read_now(lambda connection: after(connection, -1, 99))
+        records = ledger.read_now(lambda connection: after(connection, -1, 99))
+        return [each for each in records if each.kind is not RecordKind.RULING]
     finally:
         ledger.close()
 
@@ -48,7 +50,7 @@ def test_what_was_redacted_is_said_and_on_record(house):
     *checks, redaction = kept(house)
     assert (result.exit_code, result.stdout) == (
         0,
-        f"Redacted: 2 values of {CASE} (records 0, 1), on record as 2.\n",
+        f"Redacted: 2 values of {CASE} (records 0, 1), on record as 3.\n",
     )
     assert [check.data["result"] for check in checks] == [{"redacted": True}] * 2
     assert redaction.kind is RecordKind.REDACTION

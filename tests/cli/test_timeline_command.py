@@ -8,17 +8,17 @@ import sqlite3
 
 import pytest
 
-from activities.ledger.store import Ledger
 from bot.cli.terminal import OUT
 from runbooks.model.record import Entry
 from tests.cli.terminal import paramedic
+from tests.ledgers import new_ledger
 from tests.records import Telling, a_good_night
 
 
 @pytest.fixture
 def data(tmp_path):
     """A data folder whose ledger tells of one good night and one remediation that was withheld."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = new_ledger(tmp_path / "ledger.db")
     withheld = Telling("R-W1THHE").admitted("withheld", reason="cooldown", sentence="It ended 4 minutes ago.")
     for told in (a_good_night(), withheld.ended("withheld", "It ended 4 minutes ago.", "cooldown")):
         ledger.write_now(
@@ -111,12 +111,26 @@ def test_a_tail_longer_than_the_ledger_is_the_whole_ledger(data):
     assert len(json.loads(paramedic("ledger", "tail", "-n", "99", "--json", data=data).stdout)) == 15
 
 
-def test_a_good_ledger_is_verified(data):
+def test_a_good_ledger_is_verified(tmp_path):
     """Exit code 0, the words that scripts look for, and how much was found good."""
-    result = paramedic("ledger", "verify", data=data)
+    told = Telling("R-W1THHE").admitted("withheld", reason="cooldown", sentence="It ended 4 minutes ago.")
+    told.ended("withheld", "It ended 4 minutes ago.", "cooldown")
+    ledger = new_ledger(tmp_path / "ledger.db")
+    ledger.write_now(lambda transaction: [transaction.append(_entry(each)) for each in told.records])
+    ledger.close()
+
+    result = paramedic("ledger", "verify", data=tmp_path)
 
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "ledger verify: ok")
-    assert "15 found good" in result.stdout
+    assert "2 found good" in result.stdout
+
+
+def test_a_decision_under_no_known_seal_is_not_called_good(data):
+    """Exit code 1: the good night's approval was signed by nobody who is on record."""
+    result = paramedic("ledger", "verify", data=data)
+
+    assert (result.exit_code, result.stdout.partition(":")[0]) == (1, "ledger verify")
+    assert "which is no listener that is believed" in " ".join(result.stdout.split())
 
 
 def test_a_changed_record_is_named(data):

@@ -19,6 +19,7 @@ from runbooks.model.decision import Answer, Principal
 from runbooks.model.record import RecordKind
 from runbooks.policy.gate import Question
 from tests.cli.terminal import paramedic
+from tests.ledgers import new_ledger
 from tests.records import NOON, Telling
 from tests.waiting import FakePeople, Waiting, as_entry
 
@@ -33,7 +34,7 @@ def told():
 @pytest.fixture
 def home(tmp_path, told):
     """The settings of an installation whose ledger holds `told`."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = new_ledger(tmp_path / "ledger.db")
     asyncio.run(ledger.append(*map(as_entry, told.records)))
     ledger.close()
     return {"data": tmp_path}
@@ -75,7 +76,7 @@ def test_names_what_is_wrong(home, arguments, code, complaint):
 
 def test_answers_no_question_about_a_plan(home, told):
     """What is not in doubt cannot be judged: to approve is something else."""
-    ledger = Ledger.open(f"sqlite:///{home['data'] / 'ledger.db'}")
+    ledger = new_ledger(home["data"] / "ledger.db")
     told.gate_closed("stopped")
     asyncio.run(ledger.append(as_entry(told.records[-1])))
     ledger.close()
@@ -91,7 +92,9 @@ async def judged(tmp_path, told, groups, answer: Answer):
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'other.db'}")
     house = Waiting(ledger, told)
     house.gate.id = told.gate
-    house.gate.question = Question(terms=told.plan.gate, plan_digest=told.plan.digest, about=told.key)
+    house.gate.question = Question(
+        terms=told.plan.gate, plan_digest=told.plan.digest, about=told.key, in_doubt=True
+    )
     await house.keep()
     answers = Answers(
         ledger, key=ListenerKey.generate(), people=LocalPeople(groups), workflows=house, voice=Silence(), clock=house.now

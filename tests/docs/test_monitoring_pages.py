@@ -9,19 +9,19 @@ import subprocess
 import pytest
 from ruamel.yaml import YAML
 
-from activities.ledger.store import Ledger
 from bot.http.application import ALERTS
 from bot.metrics import ANSWERS, Metrics
 from runbooks.model.record import RecordKind
 from tests.components import require
 from tests.docs.pages import ROOT, blocks, named_block, read, table
+from tests.ledgers import new_ledger
 
 ALERTMANAGER, OPERATIONS, ARCHITECTURE = "docs/alertmanager.md", "docs/operations.md", "docs/architecture.md"
 
 
 def metrics(tmp_path) -> dict[str, set[str]]:
     """Return the labels of each metric of a fresh registry, by the name that Prometheus sees."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = new_ledger(tmp_path / "ledger.db")
     registry = Metrics(ledger, actions=[], freeze_file=tmp_path / "FREEZE").registry
     ledger.close()
     return {

@@ -14,9 +14,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from activities.connections import Connections
 from bot.cli.slack import as_yaml
 from bot.http.application import SLACK
-from bot.practice.methods.scopes import NEEDED
+from bot.practice.methods.scopes import NEEDED, NEEDED_BY_EVENTS
 from bot.slack.commands import COMMAND, USAGE
-from bot.slack.manifest import FREE_METHODS, SCOPES, RequestUrlError, manifest
+from bot.slack.manifest import EVENTS, FREE_METHODS, SCOPES, SHORTCUTS, RequestUrlError, manifest
 from tests.docs.pages import ROOT, named_block, read, table
 from tests.slack.cases import CASES
 
@@ -55,7 +55,10 @@ def test_the_scopes_are_the_least():
     """A scope is there because a method needs it; the one for the slash command because there is one."""
     for scope in SCOPES:
         assert {NEEDED[method] for method in scope.methods} <= {scope.name}
-    assert [scope.name for scope in SCOPES if not scope.methods] == ["commands"]
+    without = {scope.name for scope in SCOPES if not scope.methods}
+    assert without == {"commands"} | {event.scope for event in EVENTS if event.scope}
+    for event in EVENTS:
+        assert NEEDED_BY_EVENTS.get(event.name, "") == event.scope
 
 
 def test_the_file_is_what_the_command_prints():
@@ -70,6 +73,7 @@ def test_in_http_mode_slack_has_the_address_in_both_places():
 
     assert command["url"] == f"https://paramedic.example.net{SLACK}"
     assert described["settings"]["interactivity"]["request_url"] == command["url"]
+    assert described["settings"]["event_subscriptions"]["request_url"] == command["url"]
     assert described["settings"]["socket_mode_enabled"] is False
 
 
@@ -89,7 +93,7 @@ def test_an_address_that_slack_cannot_use_is_refused(mode, url):
 
 
 def test_the_manifest_has_the_features_that_the_code_uses_and_no_others():
-    """Socket Mode and interactivity on; the slash command with all its words; no events, no home tab."""
+    """Socket Mode and interactivity on; the slash command with all its words; the events, the home tab, the shortcut."""
     (command,) = MANIFEST["features"]["slash_commands"]
 
     assert command["command"] == COMMAND
@@ -97,8 +101,12 @@ def test_the_manifest_has_the_features_that_the_code_uses_and_no_others():
     assert MANIFEST["settings"]["socket_mode_enabled"] is True
     assert set(MANIFEST["oauth_config"]["scopes"]) == {"bot"}
     assert MANIFEST["settings"]["interactivity"]["is_enabled"] is True
-    assert "event_subscriptions" not in MANIFEST["settings"]
-    assert MANIFEST["features"]["app_home"]["home_tab_enabled"] is False
+    events = MANIFEST["settings"]["event_subscriptions"]["bot_events"]
+    assert events == sorted(event.name for event in EVENTS)
+    assert MANIFEST["features"]["app_home"]["home_tab_enabled"] is True
+    shortcuts = {each["callback_id"]: each for each in MANIFEST["features"]["shortcuts"]}
+    assert shortcuts.keys() == {each.callback_id for each in SHORTCUTS}
+    assert all(len(each["name"]) <= 24 and len(each["description"]) <= 150 for each in shortcuts.values())
 
 
 def test_the_manifest_keeps_slack_limits():
@@ -119,6 +127,13 @@ def test_the_page_gives_each_scope_with_its_reason_and_methods():
 
     assert rows == {scope.name: (scope.reason, set(scope.methods)) for scope in SCOPES}
     assert free == set(FREE_METHODS)
+
+
+def test_the_page_gives_each_event_and_shortcut_with_its_reason():
+    """Whoever installs the app reads what it is told, and why."""
+    rows = {row[0].strip("`"): row[1] for row in table(PAGE, "it is told")}
+
+    assert rows == {each.name: each.reason for each in (*EVENTS, *SHORTCUTS)}
 
 
 def test_the_page_tells_every_case_that_is_tried():

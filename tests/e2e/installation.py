@@ -176,6 +176,8 @@ class Installation:
             trust_env=False,
             limits=httpx.Limits(max_connections=200),
         )
+        self.command = "up"
+        self.further: dict[str, str] = {}  # settings of this process beyond those of `environment`
         self._child: subprocess.Popen[bytes] | None = None
         self._ledger: Ledger | None = None
 
@@ -204,15 +206,18 @@ class Installation:
             "PARAMEDIC_SLACK_BOT_TOKEN": self.practice.bot_token,
             **self._way_in(),
             "PARAMEDIC_LOG_FORMAT": "text",
+            "XDG_CONFIG_HOME": str(self.folder / "config"),  # where `paramedic login` keeps its token
+            **self.further,
         }
 
     async def start(self) -> None:
         """Start the bot, and wait until it says that it is ready."""
         with (self.folder / "paramedic.log").open("ab") as output:
             self._child = subprocess.Popen(  # noqa: ASYNC220 - starting it takes a millisecond
-                [sys.executable, "-m", "bot", "up"], stdout=output, stderr=output, env=self.environment, cwd=self.folder
+                [sys.executable, "-m", "bot", self.command], stdout=output, stderr=output, env=self.environment, cwd=self.folder
             )  # fmt: skip
-        await self.until(self._is_ready, READY_WITHIN, "the bot to be ready")
+        if self.command != "worker":  # it answers nobody
+            await self.until(self._is_ready, READY_WITHIN, "the bot to be ready")
 
     async def _is_ready(self) -> bool:
         assert self._child is not None
@@ -276,7 +281,10 @@ class Installation:
     async def press(self, action: str = APPROVE, *, person: str = "alice") -> None:
         """Press a button on the open card, as soon as there is one."""
         button = await self.hands.wait_for_button(action, timeout=30, as_person=person)
-        await self.hands.press(button.channel, button.ts, action, as_person=person)
+        if action == APPROVE:
+            await self.hands.approve(button, as_person=person, timeout=30)
+        else:
+            await self.hands.press_button(button, person)
 
     # --- the records --------------------------------------------------------------------------
 
@@ -334,6 +342,20 @@ class Installation:
         )  # fmt: skip
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return str(answer.stdout)
+
+    async def log_in(self, person: str) -> str:
+        """Let a person of Slack log in at the command line.  Return what the command prints."""
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", "login", env=self.environment, cwd=self.folder,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert command.stderr is not None
+        first = (await command.stderr.readline()).decode()
+        assert "/runbook login " in first, first + (await command.stderr.read()).decode()
+        await self.hands.command("/runbook", f"login {first.split()[-1]}", person)
+        printed, complaints = await asyncio.wait_for(command.communicate(), 60)
+        assert command.returncode == 0, complaints.decode()
+        return printed.decode()
 
     @contextlib.contextmanager
     def ledger_locked(self) -> Iterator[None]:

@@ -48,7 +48,7 @@ async def test_everything_still_runs_after_the_story_and_ctrl_c_leaves_nothing_b
     told = await read_until(demo, r"http://127\.0\.0\.1:\d+/\S*")
     async with Hands(re.search(r"http://127\.0\.0\.1:\d+/\S*", told)[0]) as hands:
         card = await hands.wait_for_button(APPROVE, timeout=PATIENCE)
-        await hands.press(card.channel, card.ts, APPROVE)
+        await hands.approve(card, timeout=PATIENCE)
         told += await read_until(demo, "ledger verify\n")
         family = psutil.Process(demo.pid).children(recursive=True)
         (_, second) = await hands.messages()

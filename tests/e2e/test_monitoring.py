@@ -199,7 +199,7 @@ class Ward:
     async def approve(self, story: Story) -> None:
         """Press Approve as alice, on the card of this gate."""
         card = await self.home.hands.wait_for_button(APPROVE, story.gate.gate, timeout=20)
-        await self.home.hands.press(card.channel, card.ts, APPROVE, as_person="alice")
+        await self.home.hands.approve(card, timeout=30)
 
     def refused_posts(self) -> float:
         """Return how many of Alertmanager's requests failed, as it counts them."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pwd
 import shutil
 
 import pytest
@@ -68,21 +66,25 @@ async def test_a_person_says_in_slack_what_became_of_it(tmp_path, package, butto
 
 
 async def test_a_person_says_at_a_terminal_to_stop(tmp_path, package):
-    """The command goes the same way as a button; to stop keeps the target until somebody gives it back."""
-    me = f"local:{pwd.getpwuid(os.getuid()).pw_name}"
-    groups = {"groups": {"sre-oncall": {"members": [me]}}}
-    async with installation(
-        tmp_path / "home", runbooks={"mend": opaque_runbook()}, connections=groups, start=False
-    ) as home:
+    """
+    The command goes the same way as a button, in the name of the person who has logged in.
+
+    To stop keeps the target until somebody gives it back.
+    """
+    async with installation(tmp_path / "home", runbooks={"mend": opaque_runbook()}, start=False) as home:
         await begin_and_die(home)
         [asked] = await home.recorded(RecordKind.GATE_ASKED, within=60)
         assert f"paramedic verdict {asked.stream}" in await home.paramedic("status")
 
+        assert "Logged in as slack:" in await home.log_in("alice")
         said = await home.paramedic("verdict", asked.stream, "stop", "--reason", "I cannot reach it")
         story = await home.ended(within=60)
 
         assert said == "Your answer counts: stop.\n"
         assert (story.ending, story.ending_reason) == (Ending.FAILED, "verdict_stopped")
+        (decision,) = story.verdicts[0].decisions
+        (login,) = await home.records(RecordKind.LOGIN_ISSUED)
+        assert (decision.key, decision.via) == (login.object, f"cli:{login.data['login']}")
         assert "KEPT: web" in await home.paramedic("status")
         assert "I cannot reach it" in await home.paramedic("timeline", asked.stream)
         await home.verify()
@@ -108,7 +110,7 @@ async def test_everything_has_an_explained_ending_though_temporal_lost_its_datab
         asked = await home.ended("asking", within=60)
         gates = await home.recorded(RecordKind.GATE_ASKED, number=2)
         button = await home.hands.wait_for_button(APPROVE, timeout=30, value=gates[-1].data["gate"])
-        await home.hands.press(button.channel, button.ts, APPROVE, as_person="alice")
+        await home.hands.approve(button, timeout=30)
         again = await home.ended("asking", number=2, within=60)
 
         assert (begun.ending, begun.ending_reason, begun.actions[0].state) == (

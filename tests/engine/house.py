@@ -27,6 +27,7 @@ from runbooks.policy.endings import ending_of_verification
 from runbooks.ports.case import (
     ActionOrder,
     CasePort,
+    Escalation,
     GateRequest,
     GateSettlement,
     Hearing,
@@ -100,6 +101,7 @@ class FakeCase(CasePort):
         self.joins: asyncio.Queue[Joining] = asyncio.Queue()
         self.judged: list[SignedDecision] = []
         self.refused: list[Hearing] = []
+        self.escalations: asyncio.Queue[Escalation] = asyncio.Queue()
         self.settled: list[GateSettlement] = []
         self.looks: list[Verification] = []
         self.closed: list[Closing] = []
@@ -129,6 +131,10 @@ class FakeCase(CasePort):
     @activity.defn(name="open_gate")
     async def open_gate(self, request: GateRequest) -> None:
         self.asked.put_nowait(request)
+
+    @activity.defn(name="escalate_gate")
+    async def escalate_gate(self, escalation: Escalation) -> None:
+        self.escalations.put_nowait(escalation)
 
     @activity.defn(name="judge_decision")
     async def judge_decision(self, hearing: Hearing) -> Judgement:
@@ -202,7 +208,7 @@ class House:
     ) -> AsyncIterator[WorkflowHandle]:
         case = self.case
         activities: list[Callable] = [
-            case.examine, case.examine_again, case.join, case.open_gate, case.judge_decision, case.close_gate,
+            case.examine, case.examine_again, case.join, case.open_gate, case.escalate_gate, case.judge_decision, case.close_gate,
             case.verify, case.close, self.actions.act,
         ]  # fmt: skip
         queue = f"{TASK_QUEUE}-{uuid.uuid4()}"
@@ -232,7 +238,7 @@ def answer(
     decision = Decision(
         id=f"click-{uuid.uuid4()}", gate=request.gate, remediation=request.remediation, plan_digest=request.plan_digest,
         answer=says, principal=Principal(key=person, name=person[-2:], groups=("oncall",)), via="slack", reason="because",
-        decided_at=NOW, expires_at=request.expires_at,
+        about=request.step.key if request.step else "", decided_at=NOW, expires_at=request.expires_at,
     ).model_copy(update=changes)  # fmt: skip
     return SignedDecision(decision=decision, key_id="k", signature="c2ln")
 

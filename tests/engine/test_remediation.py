@@ -212,8 +212,8 @@ async def test_stops_when_frozen_while_people_thought(env):
     assert house.actions.done == []
 
 
-async def test_ends_as_denied_with_the_reason(env):
-    """One no is enough, and its reason stands in the ending."""
+async def test_one_no_is_enough_and_its_reason_stays_with_the_decision(env):
+    """The ending says who said no; why stands where it can be redacted."""
     house = House(env.client, plan(gate=True))
 
     async with house.running() as run:
@@ -224,7 +224,8 @@ async def test_ends_as_denied_with_the_reason(env):
         closing = await run.result()
 
     assert closing.ending is Ending.DENIED
-    assert "not now" in closing.sentence
+    assert closing.sentence == "U1 said no"
+    assert house.case.judged[0].decision.reason == "not now"
     assert house.actions.done == []
 
 

@@ -16,7 +16,6 @@ from activities.connections import Connections
 from activities.guard import Guard
 from activities.ledger import inbox, records, versions
 from activities.ledger.inbox import Delivery
-from activities.ledger.store import Ledger
 from activities.performing import Performer
 from activities.plans import Plans
 from activities.signatures import TrustedKeys
@@ -24,12 +23,13 @@ from activities.surroundings import Surroundings
 from bot.keys import ListenerKey
 from runbooks.model.action import ActionClass, ActionResult, Effect, Receipt
 from runbooks.model.alert import Alert, AlertStatus
-from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
-from runbooks.model.plan import Outline, Part
+from runbooks.model.decision import Answer, Decision, GatedStep, Principal, SignedDecision
+from runbooks.model.plan import GateTerms, Outline, Part
 from runbooks.model.record import Record, RecordKind
 from runbooks.model.remediation import CallIn, Examination, Order
 from runbooks.policy.endings import action_key
 from runbooks.ports.case import ActionOrder, GateRequest
+from tests.ledgers import new_ledger
 
 RUNBOOK = """
 runbook: heal
@@ -46,7 +46,7 @@ do:
   - name: Mend it
     uses: {uses}
     with: {{word: "{{{{ labels.word }}}}"}}
-    undo: none
+    undo: none{step_gate}
 verify:
   - name: It works
     uses: test.look
@@ -119,7 +119,7 @@ class Surgery:
         self.folder = folder
         self.world = World()
         self.key = ListenerKey(Ed25519PrivateKey.generate())
-        self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
+        self.ledger = new_ledger(folder / "ledger.db")
         self.performer = Performer(self.world.registry(), Connections())
         trusted = TrustedKeys.from_texts([], [self.key.public_text])
         self.freeze_file = folder / "FREEZE"
@@ -136,14 +136,15 @@ class Surgery:
         digest: str = "",
         requested_by: str = "",
         status: AlertStatus = AlertStatus.FIRING,
+        target: str = "web",
     ) -> str:
         """Put one alert into the inbox; return its entry."""
         alert = Alert(
-            status=status, labels={"alertname": "Broken", "service": "web", "word": "it", **(labels or {})}
+            status=status, labels={"alertname": "Broken", "service": target, "word": "it", **(labels or {})}
         )
         delivery = Delivery(
             delivery=alert.delivery + str(datetime.now(UTC).timestamp()), runbook="heal", runbook_digest=digest,
-            target="web", alert=alert, sender="test", requested_by=requested_by,
+            target=target, alert=alert, sender="test", requested_by=requested_by,
         )  # fmt: skip
         window = timedelta(seconds=1)
         accepted = await self.ledger.write(
@@ -156,13 +157,16 @@ class Surgery:
         *,
         uses: str = "test.keyed",
         gated: bool = False,
+        gate: str = GATE,
+        step_gate: str = "",
         labels: dict[str, str] | None = None,
         requested_by: str = "",
         run: str = "run-1",
         observe: bool = False,
     ) -> Examination:
         autonomy = "observe" if observe else "gated" if gated else "automatic"
-        text = RUNBOOK.format(uses=uses, gate=GATE if gated else "", autonomy=autonomy)
+        own = f"\n    {step_gate}" if step_gate else ""
+        text = RUNBOOK.format(uses=uses, gate=gate if gated else "", autonomy=autonomy, step_gate=own)
         digest = await self.ledger.write(lambda t: versions.keep(t, "heal", text))
         entry = await self.receive(labels, digest=digest, requested_by=requested_by)
         order = Order(runbook="heal", runbook_digest=digest, target="web")
@@ -197,12 +201,22 @@ class Surgery:
         return await self.guard.attend(order, name, act)
 
     async def ask(self) -> GateRequest:
+        """Ask about the plan."""
         assert self.outline.gate is not None
+        return await self._ask("gate-1", self.outline.gate)
+
+    async def ask_about_step(self) -> GateRequest:
+        """Ask about the plan's action alone."""
+        action = self.outline.actions[0]
+        assert action.gate is not None
+        step = GatedStep(key=self.order().key, step=action.id, name=action.name, uses=action.uses)
+        return await self._ask("step-1", action.gate, step)
+
+    async def _ask(self, name: str, terms: GateTerms, step: GatedStep | None = None) -> GateRequest:
         now = datetime.now(UTC)
         request = GateRequest(
-            remediation=self.found.remediation, gate=f"{self.found.remediation}/gate-1",
-            plan_digest=self.outline.digest, terms=self.outline.gate, opens_at=now,
-            expires_at=now + timedelta(minutes=15),
+            remediation=self.found.remediation, gate=f"{self.found.remediation}/{name}",
+            plan_digest=self.outline.digest, terms=terms, opens_at=now, expires_at=now + terms.lasts, step=step,
         )  # fmt: skip
         await self.case.open_gate(request)
         return request
@@ -212,7 +226,7 @@ class Surgery:
         return Decision(
             id="click-1", gate=request.gate, remediation=request.remediation, plan_digest=request.plan_digest,
             answer=Answer.APPROVED, principal=Principal(key="slack:T/alice", name="alice", groups=("oncall",)), via="slack",
-            decided_at=now, expires_at=request.expires_at,
+            about=request.step.key if request.step else "", decided_at=now, expires_at=request.expires_at,
         ).model_copy(update=changes)  # fmt: skip
 
     def forged(self, decision: Decision) -> SignedDecision:

@@ -72,7 +72,7 @@ async def test_refuses_what_can_never_be_understood(way, body):
 
     assert answer.status_code == 400, answer.text
     assert len(answer.json()["error"]) > 10
-    assert took < 0.5
+    assert took < 5
     assert way.records() == []
     assert way.counted("paramedic_receiver_answers_total", code="400") == 1
 

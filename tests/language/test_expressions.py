@@ -137,7 +137,7 @@ def test_stops_before_a_value_grows(expression):
     with pytest.raises(RenderError):
         assess(expression, {}, facts({"big": BIG, "digits": "9" * 5_000}))
 
-    assert time.process_time() - begun < 0.05
+    assert time.process_time() - begun < 1  # second; a value that grows takes minutes
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ def _list_fits(value, schema) -> bool:
     if not isinstance(value, list):
         return True
     long_enough = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 10**9)
-    return long_enough and all(fits(item, schema.get("items", True)) for item in value)
+    contained = "contains" not in schema or any(fits(item, schema["contains"]) for item in value)
+    return long_enough and contained and all(fits(item, schema.get("items", True)) for item in value)
 
 
 def _mapping_fits(value, schema) -> bool:
@@ -116,6 +117,12 @@ def fits_text(text: str) -> bool:
         ),
         pytest.param(changed(QUERY, "uses: alert.resolved"), id="an action without parameters"),
         pytest.param(changed("undo: none", "undo: {uses: chat.tell, with: {to: a}}"), id="an undo"),
+        pytest.param(
+            changed("[sre]", "[sre, dba], need: 2, otherwise: [ceo, within 5m, stop]"), id="a gate in turn"
+        ),
+        pytest.param(
+            changed("undo: none", "undo: none\n    gate: {approvers: [dba]}"), id="a gate of a step"
+        ),
     ],
 )
 def test_accepts_what_the_reader_accepts(text):
@@ -140,9 +147,11 @@ def test_accepts_what_the_reader_accepts(text):
         pytest.param("[reboot]", "[]", id="a list that is too short"),
         pytest.param("[reboot]", "[5]", id="a number where a text is needed"),
         pytest.param("cooldown: 30m", "cooldown: 30w", id="a duration that is none"),
-        pytest.param("approvers: [sre]", "approvers: [sre, dba]", id="several groups"),
-        pytest.param("approvers: [sre]", "approvers: [sre], need: 2", id="several approvals"),
-        pytest.param("approvers: [sre]", "approvers: [sre], otherwise: [dba]", id="an escalation"),
+        pytest.param("approvers: [sre]", "approvers: []", id="a gate that asks nobody"),
+        pytest.param("approvers: [sre]", "approvers: [sre], need: 0", id="a gate that needs nobody"),
+        pytest.param(
+            "approvers: [sre]", "approvers: [sre], otherwise: [dba, within 5m]", id="a gate without an end"
+        ),
         pytest.param(
             "result.value == 0", "result.value == 0\n    within: 5m", id="a precondition that waits"
         ),

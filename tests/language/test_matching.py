@@ -117,4 +117,4 @@ def test_matches_in_linear_time(pattern):
     for value in ("a" * 4096 + "!", "x" * 4096, "1" * 4096, "a b " * 1024, "a@" * 2048):
         begun = time.process_time()
         matches(runbook, {"alertname": "HostDown", "host": value})
-        assert time.process_time() - begun < 0.05
+        assert time.process_time() - begun < 1  # second; elsewhere it takes years

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from activities.ledger.store import Ledger
+from tests.ledgers import empty_ledger_file
 from tests.postgres import Postgres, postgres
 
 
@@ -40,18 +41,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def ledger(request: pytest.FixtureRequest, url: str) -> Iterator[Ledger]:
     """An empty ledger."""
     if url.startswith("sqlite"):
-        shutil.copy(request.getfixturevalue("empty_ledger"), url.removeprefix("sqlite:///"))
+        shutil.copy(empty_ledger_file(), url.removeprefix("sqlite:///"))
     opened = Ledger.open(url)
     yield opened
     opened.close()
-
-
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an empty ledger, to be copied: quicker than migrating for each test."""
-    file = tmp_path_factory.mktemp("ledger") / "ledger.db"
-    Ledger.open(f"sqlite:///{file}").close()
-    return file
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,12 +22,17 @@ from activities.ledger.merkle import Frontier, leaf_hash
 from activities.ledger.notes import FIRST, Checkpoint, PublicKey, hash_of, read_note, write_note
 from activities.ledger.verification import verify
 from activities.ledger.walking import Anchor
+from activities.signatures import key_id
 from runbooks.model.base import canonical
+from runbooks.model.decision import SIGNED_PREFIX, UNSIGNED
 
 NIGHT = datetime(2026, 3, 14, 3, 7, tzinfo=UTC)
 ORIGIN = "paramedic/" + "4f" * 16
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 KEY = PublicKey(ORIGIN, PRIVATE_KEY.public_key().public_bytes_raw())
+NEXT_PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+NEXT_KEY = PublicKey(ORIGIN, NEXT_PRIVATE_KEY.public_key().public_bytes_raw())
+LISTENER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
 
 Content = dict[str, Any]
 
@@ -69,14 +76,41 @@ def tree_of(bodies: Sequence[bytes]) -> Frontier:
     return tree
 
 
-def signed(bodies: Sequence[bytes], sizes: Sequence[int]) -> list[str]:
-    """Return the notes that a sealer signs of these records at these sizes."""
-    notes, previous = [], FIRST
+def signed(bodies: Sequence[bytes], sizes: Sequence[int], *, hands_over: bool = False) -> list[str]:
+    """Return the notes that a sealer signs of these records at these sizes; with the first its key may hand over."""
+    notes, previous, key, sign = [], FIRST, KEY, PRIVATE_KEY.sign
     for size in sizes:
+        successor = NEXT_KEY.text if hands_over and not notes else ""
         root = tree_of(bodies[:size]).root()
-        notes.append(write_note(Checkpoint(ORIGIN, size, root, NIGHT, previous), KEY, PRIVATE_KEY.sign))
+        notes.append(write_note(Checkpoint(ORIGIN, size, root, NIGHT, previous, successor), key, sign))
         previous = hash_of(notes[-1])
+        if hands_over:
+            key, sign = NEXT_KEY, NEXT_PRIVATE_KEY.sign
     return notes
+
+
+def listener_key(number: int) -> Content:
+    """The key under whose seal people decide."""
+    raw = LISTENER.public_key().public_bytes_raw()
+    data = {"key_id": key_id(raw), "key": base64.b64encode(raw).decode()}
+    return {**content(number), "kind": "listener.key", "data": data}
+
+
+def decision(number: int, stream: str, **said: Any) -> Content:
+    """A person's answer that counted, under the listener's seal."""
+    decision = {
+        "id": "click-1",
+        "gate": "gate-1",
+        "answer": "approved",
+        "via": "slack",
+        "reason_digest": "",
+        **said,
+    }
+    covered = {name: value for name, value in decision.items() if name not in UNSIGNED}
+    signature = base64.b64encode(LISTENER.sign(SIGNED_PREFIX + canonical(covered))).decode()
+    data = {**listener_key(0)["data"], "decision": decision, "signature": signature, "objection": ""}
+    del data["key"]
+    return {**content(number, stream), "kind": "decision", "outcome": "accepted", "data": data}
 
 
 @dataclass(frozen=True)
@@ -88,9 +122,10 @@ class History:
     notes: tuple[str, ...] = field(default=())
 
     @classmethod
-    def of(cls, contents: Sequence[Content], sizes: Sequence[int] = ()) -> Self:
+    def of(cls, contents: Sequence[Content], sizes: Sequence[int] = (), *, hands_over: bool = False) -> Self:
         bodies = bodies_of(contents)
-        return cls(tuple(map(row_of, bodies)), tree_of(bodies), tuple(signed(bodies, sizes)))
+        notes = signed(bodies, sizes, hands_over=hands_over)
+        return cls(tuple(map(row_of, bodies)), tree_of(bodies), tuple(notes))
 
     @property
     def bodies(self) -> list[bytes]:
@@ -99,15 +134,24 @@ class History:
     def without_notes(self) -> History:
         return replace(self, notes=())
 
+    def exported(self) -> bytes:
+        """Return the export that somebody would forge of this."""
+        lines: list[dict[str, Any]] = [{"format": "paramedic-export-1", "origin": ORIGIN}]
+        notes = [(note.checkpoint.size if (note := read_note(text)) else 0, text) for text in self.notes]
+        for number, body in enumerate([*self.bodies, b""]):
+            lines += [{"checkpoint": text} for size, text in notes if size == number]
+            lines += [{"record": body.decode()}] if body else []
+        last = hash_of(notes[-1][1]) if notes else FIRST
+        root = tree_of(self.bodies).root().hex()
+        lines.append({"end": {"last_checkpoint": last, "records": len(self.rows), "root": root}})
+        return b"".join(canonical(line) + b"\n" for line in lines)
+
     def engine(self) -> Engine:
         """Return a database that holds exactly this."""
         connection = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.deserialize(_empty_tables())
         engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
         with engine.begin() as opened:
-            schema.metadata.create_all(
-                opened,
-                tables=[schema.record, schema.head, schema.checkpoint, schema.opening, schema.installation],
-            )
             if self.rows:
                 opened.execute(insert(schema.record), list(self.rows))
             head = {"id": 1, "n": self.head.size, "frontier": self.head.encode(), "opened_at": NIGHT}
@@ -126,6 +170,28 @@ class History:
                 return verify(connection, keys, anchors)
         finally:
             engine.dispose()
+
+
+@cache
+def _empty_tables() -> bytes:
+    """Return a database without records, to be copied: quicker than to make it for each history."""
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    with engine.begin() as opened:
+        schema.metadata.create_all(
+            opened,
+            tables=[
+                schema.record,
+                schema.head,
+                schema.checkpoint,
+                schema.opening,
+                schema.installation,
+                schema.blob,
+            ],
+        )
+    made = connection.serialize()
+    engine.dispose()
+    return made
 
 
 def anchors_of(notes: Sequence[str]) -> list[Anchor]:

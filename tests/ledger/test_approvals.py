@@ -16,6 +16,7 @@ from tests.ledger.material import BOTH, NIGHT, admitted, call, closing, delivery
 
 pytestmark = BOTH
 
+LISTENER = bytes(32)
 ALICE = Principal(key="slack:T1/U1", name="Alice", groups=("sre-oncall",))
 
 
@@ -64,7 +65,9 @@ def judge(
 ) -> str | None:
     signed = SignedDecision(decision=said, key_id="k1", signature=signature)
     return ledger.write_now(
-        lambda t: approvals.judge(t, Hearing(signed=signed, objection=objection), genuine=genuine, at=at)
+        lambda t: approvals.judge(
+            t, Hearing(signed=signed, objection=objection), listener=LISTENER if genuine else None, at=at
+        )
     )
 
 
@@ -137,7 +140,7 @@ def test_an_approval_is_for_its_own_plan_gate_and_remediation_only(
         ({"principal": ALICE.model_copy(update={"groups": ()})}, "you are not in sre-oncall"),
         (
             {"principal": ALICE.model_copy(update={"key": "slack:T1/U2"})},
-            "you cannot approve what you asked for yourself",
+            "you cannot approve what you asked for yourself: somebody else of sre-oncall must",
         ),
         ({"answer": Answer.DENIED}, "please say why not"),
         ({"expires_at": NIGHT}, "this answer came after the request had expired"),

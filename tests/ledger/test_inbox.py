@@ -51,6 +51,7 @@ def test_an_accepted_alert_waits_and_is_on_record(ledger: Ledger) -> None:
             "starts_at": "2026-03-14T03:07:00Z",
             "ends_at": None,
             "generator_url": "",
+            "group_key": "",
         },
         "runbook": "disk-full",
         "target": "web-1",
@@ -147,6 +148,19 @@ def test_what_its_feeder_did_not_finish_is_claimed_again(ledger: Ledger) -> None
     again = claim(ledger, after=HOLD + timedelta(microseconds=1))
 
     assert [each.entry for each in again] == entries[1:]
+
+
+@pytest.mark.parametrize(("back", "is_free"), [(timedelta(hours=3), True), (HOLD, False)])
+def test_a_claim_from_before_the_clock_was_put_back_is_void(
+    ledger: Ledger, back: timedelta, is_free: bool
+) -> None:
+    """Nothing waits until a wrong clock has become right; a clock that is wrong by seconds takes nothing from others."""
+    entries = received(ledger, delivery("web-1"))
+    claim(ledger)
+
+    again = claim(ledger, after=-back)
+
+    assert [each.entry for each in again] == (entries if is_free else [])
 
 
 def test_entries_are_found_by_their_ids(ledger: Ledger) -> None:

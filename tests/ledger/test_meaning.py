@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from activities.ledger.findings import TamperedError
 from activities.ledger.meaning import Meaning
-from runbooks.model.base import as_body
+from activities.signatures import key_id
+from runbooks.model.base import as_body, canonical
+from runbooks.model.decision import SIGNED_PREFIX, UNSIGNED
 from tests.records import NOON, PLAN, Telling
 
 Content = dict[str, Any]
@@ -35,9 +39,43 @@ def of(records: list[Content], kind: str) -> Content:
     return next(each for each in records if each["kind"] == kind)
 
 
+LISTENER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
+
+
+def raw(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+def on_record(listener: Ed25519PrivateKey = LISTENER, **changes: str) -> Content:
+    key = raw(listener)
+    data = {"key_id": key_id(key), "key": base64.b64encode(key).decode(), **changes}
+    return {"kind": "listener.key", "stream": "system", "seq": 0, "data": data}
+
+
+def sealed(records: list[Content], key: Ed25519PrivateKey = LISTENER) -> list[Content]:
+    """Let a listener sign what the decisions say now."""
+    for each in records:
+        if each["kind"] == "decision":
+            said = {name: value for name, value in each["data"]["decision"].items() if name not in UNSIGNED}
+            signature = key.sign(SIGNED_PREFIX + canonical(said))
+            each["data"] |= {
+                "key_id": key_id(raw(key)),
+                "signature": base64.b64encode(signature).decode(),
+            }
+    return records
+
+
 def judge(records: list[Content]) -> str:
+    """Return what is wrong with these, under a listener's seal; or an empty text."""
+    return read([on_record()], sealed(records))
+
+
+def read(before: list[Content], records: list[Content], listeners: Sequence[bytes] = ()) -> str:
     """Return what is wrong, or an empty text."""
-    meaning = Meaning()
+    meaning = Meaning(listeners)
+    for each in before:
+        meaning.read(each, 0)
     for seq, each in enumerate(records):
         try:
             meaning.read(each, seq)
@@ -105,6 +143,10 @@ def withheld(records: list[Content]) -> None:
     of(records, "admission")["outcome"] = "withheld"
 
 
+def stopped(records: list[Content]) -> None:
+    records.insert(3, {"kind": "stop.asked", "stream": NAME, "seq": 3, "data": {"reason": "by hand"}})
+
+
 LATE = (NOON + timedelta(days=1)).isoformat()
 
 
@@ -136,6 +178,7 @@ LATE = (NOON + timedelta(days=1)).isoformat()
         (frozen(f"runbook={PLAN.runbook}"), "was frozen"),
         (frozen(f"target={PLAN.target}"), "was frozen"),
         (frozen("label:env=prod"), "was frozen"),
+        (stopped, "a person had stopped it"),
         (intended(arguments=None), "holds no action"),
         (decided(decided_at="yesterday"), "does not hold what its kind must"),
         (decided(principal="slack:T1/U1"), "does not hold what its kind must"),
@@ -196,3 +239,86 @@ def test_what_is_redacted_is_not_compared() -> None:
     of(records, "action.intent")["data"]["arguments"]["process"] = {"$c": "ab" * 32}
 
     assert judge(records) == ""
+
+
+def approved_by_somebody_else(records: list[Content]) -> None:
+    of(records, "decision")["data"]["decision"]["principal"]["key"] = "slack:T1/U9"
+
+
+def approved_with_other_words(records: list[Content]) -> None:
+    of(records, "decision")["data"]["decision"]["reason_digest"] = "ab" * 32
+
+
+def without_a_seal(records: list[Content]) -> None:
+    of(records, "decision")["data"] |= {"key_id": "", "signature": ""}
+
+
+def under_garbage(records: list[Content]) -> None:
+    of(records, "decision")["data"]["signature"] = ["\ud800"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (approved_by_somebody_else, "has not signed this decision"),
+        (approved_with_other_words, "has not signed this decision"),
+        (under_garbage, "has not signed this decision"),
+        (without_a_seal, "which is no listener that is believed"),
+        (lambda records: sealed(records, STRANGER), "which is no listener that is believed"),
+    ],
+)
+def test_a_decision_that_no_listener_signed_is_found(change: Change, problem: str) -> None:
+    """Whoever owns the bot's database can write that somebody approved, but not sign it."""
+    records = sealed(story())
+    change(records)
+
+    assert problem in (read([on_record()], records) or "nothing was found")
+
+
+def test_a_listener_that_is_not_on_record_before_is_not_believed() -> None:
+    """Its key comes first, and under its own id."""
+    records = sealed(story())
+
+    assert "no listener that is believed" in read([], records)
+    assert "no listener that is believed" in read([], [*records, on_record()])
+    assert "has another id" in read([], [on_record(key_id="ab" * 8)])
+    assert "does not hold what its kind must" in read([], [on_record(key="!")])
+
+
+def test_listeners_that_are_named_are_the_only_ones_that_are_believed() -> None:
+    """So a key that somebody else has put on record proves nothing."""
+    own, others = sealed(story()), sealed(story(), STRANGER)
+
+    assert read([], own, [raw(LISTENER)]) == ""
+    assert "no listener that is believed" in read([on_record(STRANGER)], others, [raw(LISTENER)])
+
+
+def test_a_reason_may_be_redacted_under_its_seal() -> None:
+    """The signature covers its digest, and the words and their salt are gone."""
+    records = story()
+    decision = of(records, "decision")["data"]["decision"]
+    decision |= {"reason": "known leak", "reason_salt": "cafe", "reason_digest": "ab" * 32}
+    sealed(records)
+    decision |= {"reason": {"$c": "00" * 32}, "reason_salt": {"$c": "11" * 32}}
+
+    assert read([on_record()], records) == ""
+
+
+def test_the_seals_that_were_verified_are_counted() -> None:
+    """For people to compare with what they know of their listeners."""
+    meaning = Meaning()
+    for each in [on_record(), *sealed(story())]:
+        meaning.read(each, 0)
+
+    assert (meaning.signatures, meaning.signers) == (1, {key_id(raw(LISTENER))})
+
+
+def test_a_late_receipt_of_a_pruned_remediation_needs_no_intent_here() -> None:
+    """Its intent stands in an export."""
+    late = {**of(story(), "action.receipt"), "stream": "system"}
+    meaning = Meaning()
+    meaning.skip(NAME)
+
+    meaning.read(late, 0)
+    with pytest.raises(TamperedError, match="done already"):
+        meaning.read(late, 1)

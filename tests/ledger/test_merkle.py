@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from activities.ledger.merkle import (
     EMPTY_ROOT,
     Frontier,
-    consistency_proof,
     includes,
     inclusion_proof,
-    is_consistent,
     leaf_hash,
     node_hash,
     root_of,
@@ -70,18 +68,6 @@ def naive_inclusion(index: int, hashes: list[bytes]) -> list[bytes]:
     if index < k:
         return [*naive_inclusion(index, hashes[:k]), naive_root(hashes[k:])]
     return [*naive_inclusion(index - k, hashes[k:]), naive_root(hashes[:k])]
-
-
-def naive_consistency(old: int, hashes: list[bytes], *, whole: bool = True) -> list[bytes]:
-    """Return SUBPROOF(m, D[n], b) of RFC 6962, section 2.1.2."""
-    if old == len(hashes):
-        return [] if whole else [naive_root(hashes)]
-    k = 1
-    while k * 2 < len(hashes):
-        k *= 2
-    if old <= k:
-        return [*naive_consistency(old, hashes[:k], whole=whole), naive_root(hashes[k:])]
-    return [*naive_consistency(old - k, hashes[k:], whole=False), naive_root(hashes[:k])]
 
 
 @pytest.mark.parametrize(("size", "root"), ROOTS.items())
@@ -154,54 +140,7 @@ def test_nothing_else_is_shown_to_be_included(data: st.DataObject) -> None:
     assert not includes(root, size, index=size, leaf=leaf, proof=proof)
 
 
-@given(st.data())
-def test_each_earlier_tree_is_shown_to_be_its_beginning(data: st.DataObject) -> None:
-    """The proof is that of the definition, and is believed."""
-    size = data.draw(sizes)
-    old = data.draw(st.integers(1, size))
-    hashes = leaves(size)
-
-    proof = consistency_proof(hashes, old)
-
-    assert proof == naive_consistency(old, hashes)
-    assert is_consistent(root_of(hashes[:old]), root_of(hashes), old_size=old, new_size=size, proof=proof)
-
-
-@given(st.data())
-def test_no_other_tree_is_shown_to_be_its_beginning(data: st.DataObject) -> None:
-    """A tree that was rewritten, or of another size, is not believed, nor is a changed proof."""
-    size = data.draw(st.integers(2, 70))
-    old = data.draw(st.integers(1, size - 1))
-    hashes = leaves(size)
-    proof = consistency_proof(hashes, old)
-    before, now = root_of(hashes[:old]), root_of(hashes)
-    rewritten = root_of([*hashes[: old - 1], VECTOR[0]])
-    place = data.draw(st.integers(0, len(proof) - 1))
-    changed = [*proof[:place], VECTOR[0], *proof[place + 1 :]]
-
-    assert not is_consistent(rewritten, now, old_size=old, new_size=size, proof=proof)
-    assert not is_consistent(before, rewritten, old_size=old, new_size=size, proof=proof)
-    assert not is_consistent(before, now, old_size=old, new_size=size, proof=changed)
-    assert not is_consistent(before, now, old_size=old, new_size=size, proof=proof[:-1])
-    assert not is_consistent(before, now, old_size=old, new_size=size, proof=[*proof, VECTOR[0]])
-    assert not is_consistent(before, now, old_size=size, new_size=old, proof=proof)
-
-
-def test_every_tree_begins_with_the_empty_one_and_with_itself() -> None:
-    """The two cases without hashes: nothing before, and nothing since."""
-    root = root_of(VECTOR)
-
-    assert consistency_proof(VECTOR, 0) == consistency_proof(VECTOR, 8) == []
-    assert is_consistent(EMPTY_ROOT, root, old_size=0, new_size=8, proof=[])
-    assert is_consistent(root, root, old_size=8, new_size=8, proof=[])
-    assert not is_consistent(root, root, old_size=0, new_size=8, proof=[])
-    assert not is_consistent(EMPTY_ROOT, root, old_size=8, new_size=8, proof=[])
-    assert not is_consistent(root, root, old_size=8, new_size=8, proof=VECTOR[:1])
-
-
 def test_there_is_no_proof_about_what_is_not_there() -> None:
-    """Asking about a leaf or a tree that never was is an error."""
+    """Asking about a leaf that never was is an error."""
     with pytest.raises(IndexError, match="no leaf 8 among 8"):
         inclusion_proof(VECTOR, 8)
-    with pytest.raises(IndexError, match="did not grow"):
-        consistency_proof(VECTOR, 9)

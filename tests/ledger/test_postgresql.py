@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from activities.ledger import checkpoints, records
+from activities.ledger import checkpoints, postgresql, records
 from activities.ledger.roles import READER, SEALER, WRITER, render_roles
 from activities.ledger.store import Ledger
 from activities.ledger.transaction import Tail, Tails, Transaction
 from activities.ledger.verification import VerifiedState, verify
+from bot.http.receiver import DEADLINE
 from runbooks.errors import LedgerError
 from tests.components import free_port
 from tests.ledger.material import POSTGRESQL, admitted, call, delivery, entry, received, tamper
@@ -86,6 +88,7 @@ def test_the_writer_can_do_the_bot_s_work(users: Users) -> None:
     "statement",
     [
         "update record set outcome = 'ok'",
+        "update record set body = ''",
         "delete from record",
         "truncate record",
         "alter table record disable trigger all",
@@ -337,6 +340,70 @@ def test_a_ledger_that_is_closed_after_its_server_went_says_nothing(ledger: Ledg
     """Nobody minds then."""
     cut_all(url)
     ledger.close()
+
+
+# --- a server that stands still -------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let connections be given up soon, so that the test need not wait; what is tested is that they are."""
+    monkeypatch.setattr(postgresql, "WRITER_PATIENCE", 0.3)
+    monkeypatch.setattr(postgresql, "READER_PATIENCE", 0.3)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_server_that_stands_still_is_an_error_and_not_a_wait_for_ever(
+    ledger: Ledger, url: str, server: Postgres
+) -> None:
+    """Who writes or reads hears of it, on the old connection and on a new one; and afterwards it goes on."""
+    ledger.close()  # it is patient; it has made the tables
+    ledger = await asyncio.to_thread(Ledger.open, url)
+    try:
+        await ledger.append(entry("a"))
+        with server.standing_still():
+            asked = (ledger.append(entry("b")), ledger.append(entry("c")), ledger.read(records.size))
+            lost = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in lost] == [LedgerError] * 3, lost
+        assert (await ledger.append(entry("b")))[0].event_id == "b"
+        assert (await ledger.read(verify)).state is VerifiedState.OK
+    finally:
+        await asyncio.to_thread(ledger.close)
+
+
+def test_the_writer_gives_up_before_a_sender_does(ledger: Ledger) -> None:
+    """Alertmanager is answered 503 within 5 s; and nobody gives up while the server waits for a lock."""
+    patience = ledger.write_now(lambda t: t.tables.connection.driver_connection.patience)
+
+    assert 2.0 < patience < DEADLINE
+    assert ledger.read_now(lambda c: c.connection.driver_connection.patience) > patience
+
+
+async def test_one_lost_connection_is_one_error_for_all_who_share_the_commit(
+    ledger: Ledger, url: str
+) -> None:
+    """To try each on its own, against a server that is away, would take that long for each."""
+    tried: list[int] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def cut_off(transaction: Transaction) -> None:
+        tried.append(1)
+        cut_all(url)
+        transaction.find("x")
+
+    def hold(_: Transaction) -> None:
+        begun.set()
+        gate.wait(20)
+
+    held = asyncio.create_task(ledger.write(hold))
+    await asyncio.to_thread(begun.wait, 20)
+    several = [asyncio.create_task(ledger.write(cut_off)) for _ in range(3)]
+    await asyncio.sleep(0)  # all of them are queued behind the first
+    gate.set()
+    await held
+
+    assert {type(each) for each in await asyncio.gather(*several, return_exceptions=True)} == {LedgerError}
+    assert len(tried) == 1
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from activities.ledger.findings import VerifiedState
 from activities.ledger.merkle import leaf_hash
 from runbooks.model.base import canonical
 from tests.ledger.history import KEY, Content, History, anchors_of, bodies_of, content, row_of, signed
+from tests.ledger.stranger import stranger_says
 
 RECORDS, OUTSIDE, TRIES = 300, 250, 60
 SIZES = (100, 200, 300)
@@ -37,6 +38,7 @@ def test_the_honest_ledger_is_good_at_each_level() -> None:
 
     assert (report.state, report.checkpoints, report.anchors, report.sealed) == (VerifiedState.OK, 3, 3, 300)
     assert HONEST.without_notes().verified().state is VerifiedState.OK
+    assert stranger_says(HONEST.exported()) == 0
 
 
 def with_row(place: int, **columns: object) -> History:
@@ -79,11 +81,19 @@ def delete(dice: random.Random) -> History:
 def test_a_change_without_new_hashes_is_caught_by_the_hashes_alone(
     attack: Callable[[random.Random], History],
 ) -> None:
-    """Sixty of sixty, at every level."""
+    """Sixty of sixty, at every level; and an export of it is good for no stranger."""
     dice = random.Random(attack.__name__)
-    histories = [attack(dice).without_notes() for _ in range(TRIES)]
+    histories = [attack(dice) for _ in range(TRIES)]
 
-    assert sum(map(caught, histories)) == TRIES
+    assert sum(caught(each.without_notes()) for each in histories) == TRIES
+    assert sum(map(caught_by_a_stranger, histories)) == TRIES
+
+
+def caught_by_a_stranger(history: History) -> bool:
+    try:
+        return stranger_says(history.exported()) == 1
+    except UnicodeDecodeError:
+        return True  # what is no text cannot stand in an export
 
 
 def edit_and_recompute(dice: random.Random) -> tuple[list[Content], int]:
@@ -123,13 +133,17 @@ def test_a_recomputed_history_is_caught_up_to_the_last_checkpoint_that_the_attac
     for _ in range(TRIES):
         contents, first_change = attack(dice)
         forged = History.of(contents)
-        resigned = History.of(contents, [min(size, len(contents)) for size in SIZES])
+        resigned = replace(
+            forged, notes=tuple(signed(forged.bodies, [min(size, len(contents)) for size in SIZES]))
+        )
 
         assert not caught(forged)
         assert caught(replace(forged, notes=HONEST.notes), keys=[KEY])
+        assert caught_by_a_stranger(replace(forged, notes=HONEST.notes))
         assert caught(forged, keys=[KEY], anchors=ANCHORS) is (first_change < OUTSIDE)
         assert caught(resigned, keys=[KEY], anchors=ANCHORS) is (first_change < OUTSIDE)
         assert not caught(resigned, keys=[KEY])
+        assert not caught_by_a_stranger(resigned)  # whose eyes see the file alone
 
 
 @pytest.mark.slow

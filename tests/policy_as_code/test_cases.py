@@ -26,11 +26,11 @@ def test_the_example_passes_and_fails_once_its_policy_is_weaker(tmp_path):
     passed = paramedic("policy", "test", EXAMPLE)
     failed = paramedic("policy", "test", file, "--cases", EXAMPLE.with_suffix(".cases.yaml"))
 
-    assert (passed.exit_code, passed.stdout) == (0, "14 cases: all as expected\n")
+    assert (passed.exit_code, passed.stdout) == (0, "15 cases: all as expected\n")
     assert failed.exit_code == 1
     line, summary = failed.stdout.splitlines()
     assert "alice, approve ledger-stuck: it should be refused: you may approve ledger-stuck" in line
-    assert summary == "14 cases: 1 failure"
+    assert summary == "15 cases: 1 failure"
 
 
 def test_each_rule_of_the_example_is_needed_by_a_case():
@@ -38,7 +38,7 @@ def test_each_rule_of_the_example_is_needed_by_a_case():
     text = EXAMPLE.read_text()
     cases = parse_cases(EXAMPLE.with_suffix(".cases.yaml").read_text(), file="cases", catalog={})
     rules = text.split("\n\n")[1:]
-    assert len(rules) == 6
+    assert len(rules) == 7
 
     for rule in rules:
         policy = Policy.parse(text.replace(rule, ""), file="less.cedar")
@@ -116,5 +116,5 @@ def test_results_for_programs():
     """With the ruling of each case."""
     results = json.loads(paramedic("policy", "test", EXAMPLE, "--json").stdout)
 
-    assert len(results) == 14
+    assert len(results) == 15
     assert {"who", "what", "expect", "allowed", "rules", "sentence", "difference"} <= set(results[0])

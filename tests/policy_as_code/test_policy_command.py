@@ -14,6 +14,7 @@ from bot.policy.policy import DEFAULT, SCHEMA
 from runbooks.model.record import RecordKind
 from tests.cli.terminal import paramedic
 from tests.cli.test_runbook_command import GOOD
+from tests.ledgers import new_ledger
 
 GATED = """gate:
   approvers: [sre-oncall]
@@ -34,7 +35,7 @@ def house(tmp_path):
     runbooks.mkdir()
     text = GOOD if "gate:" in GOOD else GOOD.replace("do:", GATED, 1)
     (runbooks / "disk-full.yaml").write_text(text)
-    Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}").close()
+    new_ledger(tmp_path / "ledger.db").close()
     return {"data": tmp_path, "runbooks": runbooks}
 
 
@@ -51,7 +52,7 @@ def test_what_is_shown_is_a_policy_that_checks(house, tmp_path):
     file.write_text(shown)
 
     assert shown == DEFAULT
-    assert paramedic("policy", "check", file).stdout == "copy.cedar: 4 rules, nothing wrong\n"
+    assert paramedic("policy", "check", file).stdout == "copy.cedar: 6 rules, nothing wrong\n"
     assert paramedic("policy", "show", "--schema").stdout == SCHEMA
 
 
@@ -105,7 +106,21 @@ def test_explain_knows_members_from_the_connections_file_and_the_group_that_thaw
     assert paramedic("policy", "explain", "slack:T1/U1", "thaw", "target=db-1", **more).exit_code == 0
     refused = paramedic("policy", "explain", "slack:T1/U2", "thaw", **more)
     assert refused.exit_code == 1
-    assert "somebody of leads or somebody at the command line" in refused.stdout
+    assert "somebody of leads or somebody at a terminal of the machine" in refused.stdout
+
+
+def test_explain_knows_who_needs_a_login(house):
+    """Where people at a terminal must log in, they are told so, and nobody is sent to them."""
+    asked = ("policy", "explain")
+    more = {**house, "local_people": "off"}
+
+    alone = paramedic(*asked, "local:alice", "release", "web-1", **more)
+    chatting = paramedic(*asked, "slack:T1/U1", "release", "web-1", **more)
+
+    assert (alone.exit_code, "log in: paramedic login" in alone.stdout) == (1, True)
+    assert (chatting.exit_code, "somebody at the command line" in chatting.stdout) == (1, True)
+    assert paramedic(*asked, "slack:T1/U1", "release", "web-1", "--logged-in", **more).exit_code == 0
+    assert paramedic(*asked, "local:alice", "release", "web-1", **house).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -132,7 +147,7 @@ def test_a_command_that_the_policy_refuses_says_why_and_is_on_record(house):
     run = paramedic("run", "disk-full", "-l", "instance=web-1", **closed)
     thaw = paramedic("thaw", "--yes", **closed)
 
-    assert (run.exit_code, thaw.exit_code) == (2, 2)
+    assert (run.exit_code, thaw.exit_code) == (4, 4)
     assert "you may not run disk-full on web-1: no rule of the policy lets anybody do that" in run.stderr
     assert "ask whoever keeps the policy (policy.cedar)" in thaw.stderr
     ledger = Ledger.open(f"sqlite:///{house['data'] / 'ledger.db'}", create=False)

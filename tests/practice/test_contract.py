@@ -15,7 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.practice.methods.scopes import NEEDED
 from bot.practice.server import PracticeServer
-from bot.practice.workspace import Workspace
+from bot.practice.workspace import Upload, Workspace
 from bot.slack.manifest import APP_SCOPES, BOT_SCOPES, FREE_METHODS, SCOPES
 
 METHODS = sorted({method for scope in SCOPES for method in scope.methods} | set(FREE_METHODS))
@@ -24,31 +24,42 @@ VIEW = {
     "title": {"type": "plain_text", "text": "Deny"},
     "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "Why?"}}],
 }
+HOME = {"type": "home", "blocks": VIEW["blocks"]}
 CHANNEL, GROUP = "C0INCIDENTS", "S0SREONCALL"
 
 GOOD: Mapping[str, Mapping[str, Any]] = {
     "apps.connections.open": {},
     "auth.test": {},
+    "chat.getPermalink": {"channel": CHANNEL},
     "chat.postEphemeral": {"channel": CHANNEL, "user": "U0ALICE", "text": "hello"},
     "chat.postMessage": {"channel": "#incidents", "text": "hello"},
     "chat.update": {"channel": CHANNEL, "text": "hello again"},
+    "files.completeUploadExternal": {"files": [{"id": "F0NEW", "title": "Timeline"}], "channel_id": CHANNEL},
+    "files.getUploadURLExternal": {"filename": "timeline.md", "length": 5},
     "usergroups.list": {"include_disabled": False},
     "usergroups.users.list": {"usergroup": GROUP},
     "users.info": {"user": "U0ALICE"},
     "views.open": {"view": VIEW},
+    "views.publish": {"user_id": "U0ALICE", "view": HOME},
+    "views.update": {"view": VIEW},
 }
 """Arguments that are right; what only exists at the time of the call is added by `good`."""
 
 BAD: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "chat.getPermalink": ({"channel": CHANNEL, "message_ts": "1.000000"}, "message_not_found"),
     "chat.postEphemeral": ({"channel": CHANNEL, "user": "U0NOBODY", "text": "hello"}, "user_not_found"),
     "chat.postMessage": (
         {"channel": "#incidents", "text": "x", "blocks": [{"type": "sektion"}]},
         "invalid_blocks",
     ),
     "chat.update": ({"channel": CHANNEL, "ts": "1.000000", "text": "hello"}, "message_not_found"),
+    "files.completeUploadExternal": ({"files": [{"id": "F0NONE"}], "channel_id": CHANNEL}, "file_not_found"),
+    "files.getUploadURLExternal": ({"filename": "timeline.md", "length": 0}, "invalid_arguments"),
     "usergroups.users.list": ({"usergroup": "S0NOBODY"}, "no_such_subteam"),
     "users.info": ({"user": "alice"}, "user_not_found"),
     "views.open": ({"trigger_id": "1.2.3", "view": VIEW}, "invalid_trigger_id"),
+    "views.publish": ({"user_id": "U0ALICE", "view": VIEW}, "invalid_arguments"),
+    "views.update": ({"view_id": "V0NONE", "view": VIEW}, "not_found"),
 }
 """Arguments that are wrong, and Slack's word for it.  The other methods have none that could be."""
 
@@ -68,6 +79,13 @@ async def good(server: PracticeServer, method: str) -> dict[str, Any]:
     if method == "chat.update":
         bot = AsyncWebClient(token=server.bot_token, base_url=server.base_url)
         arguments["ts"] = (await bot.chat_postMessage(channel="#incidents", text="hello"))["ts"]
+    if method == "chat.getPermalink":
+        bot = AsyncWebClient(token=server.bot_token, base_url=server.base_url)
+        arguments["message_ts"] = (await bot.chat_postMessage(channel="#incidents", text="hello"))["ts"]
+    if method == "views.update":
+        arguments["view_id"] = server.workspace.views.open("U0ALICE", VIEW).id
+    if method == "files.completeUploadExternal":
+        server.workspace.uploads["F0NEW"] = Upload("F0NEW", "timeline.md", 5, content=b"hello")
     if method == "views.open":
         arguments["trigger_id"] = server.workspace.triggers.issue("U0ALICE")
     return arguments

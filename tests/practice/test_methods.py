@@ -231,6 +231,20 @@ async def test_wants_the_bot_token(server: PracticeServer, token: str | None, er
     assert await error_of(client.auth_test()) == error
 
 
+async def test_tokens_that_were_replaced_are_refused(server: PracticeServer) -> None:
+    """
+    From that moment on only the new ones are taken.
+    """
+    before = AsyncWebClient(token=server.bot_token, base_url=server.base_url)
+
+    server.replace_tokens()
+
+    now = AsyncWebClient(token=server.bot_token, base_url=server.base_url)
+    assert await error_of(before.auth_test()) == "invalid_auth"
+    assert (await now.auth_test())["ok"]
+    assert (await now.apps_connections_open(app_token=server.app_token))["ok"]
+
+
 async def test_opens_sockets_for_the_app_token_only(client: AsyncWebClient, server: PracticeServer) -> None:
     """
     The bot token opens no socket; the app token does.

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.ledger.conftest import empty_ledger, ledger, url
+from tests.ledger.conftest import ledger, url
 
-__all__ = ["empty_ledger", "ledger", "url"]
+__all__ = ["ledger", "url"]

@@ -25,10 +25,12 @@ from activities.ledger import cards
 from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
 from bot.answers import Answers
+from bot.catalog import Catalog
 from bot.http.application import SLACK
 from bot.http.server import HttpServer
+from bot.insight import Insight
 from bot.keys import ListenerKey
-from bot.operations import RunbookLine, RunRequested, Status
+from bot.operations import GateLine, RunbookLine, RunRequested, Status, Stopped
 from bot.policy.doorkeeper import Doorkeeper
 from bot.policy.policy_file import PolicyFile
 from bot.policy.questions import Question, Verb
@@ -37,22 +39,34 @@ from bot.practice.server import PracticeServer
 from bot.practice.workspace import Workspace
 from bot.slack.commands import Commands
 from bot.slack.connection import SlackConnection
+from bot.slack.homes import Homes
 from bot.slack.listeners import Listeners
 from bot.slack.manifest import Mode
 from bot.slack.people import SlackPeople
+from bot.slack.poster import Poster
 from bot.slack.presenter import Presenter
 from bot.slack.receiver import SlackReceiver
+from bot.slack.responder import Responder
 from bot.slack.sender import Sender
 from bot.slack.signatures import Signatures
+from bot.slack.surface import ALERT_SHORTCUT, Surface
 from bot.slack.teller import SlackTeller
 from bot.slack.voice import SlackVoice
 from runbooks.errors import ParamedicError
+from runbooks.language.document import parse_runbook
+from runbooks.model.action import Effect
 from runbooks.model.freeze import Freeze
-from runbooks.model.runbook import Autonomy
-from tests.records import NOON
+from runbooks.model.runbook import Autonomy, Runbook
+from tests.language.declarations import VOCABULARY
+from tests.ledgers import new_ledger
+from tests.records import NOON, PLAN, RESTART, Telling
 from tests.waiting import Waiting
+from tests.way_in import runbook
 
 HOLD = timedelta(milliseconds=500)
+
+MILD = PLAN.model_copy(update={"actions": (RESTART.model_copy(update={"effect": Effect.WRITE}),)})
+"""A plan that one press approves: what interrupts something must be read first (test_review.py)."""
 
 
 class FakeOperations:
@@ -63,6 +77,7 @@ class FakeOperations:
         self.asked: list[tuple[Any, ...]] = []
         self.frozen: list[Freeze] = []
         self.kept: list[KeptTarget] = []
+        self.gates: list[GateLine] = []
 
     async def list_runbooks(self) -> list[RunbookLine]:
         known = RunbookLine(name="service-errors", summary="Restart <it> & hope.", autonomy=Autonomy.GATED)
@@ -75,7 +90,22 @@ class FakeOperations:
         return RunRequested(entry="e1", runbook=name, target=labels.get("service", "?"))
 
     async def status(self) -> Status:
-        return Status(frozen=tuple(self.frozen), running=(), gates=(), kept=tuple(self.kept))
+        return Status(frozen=tuple(self.frozen), running=(), gates=tuple(self.gates), kept=tuple(self.kept))
+
+    @property
+    def catalog(self) -> Catalog:
+        text = runbook("service-errors", "ServiceErrors", "{{ labels.service }}")
+        parsed = parse_runbook(text, file="service-errors.yaml", vocabulary=VOCABULARY)
+        return Catalog(Path(), VOCABULARY, {parsed.name: parsed})
+
+    def find(self, name: str) -> Runbook:
+        if name not in self.catalog.runbooks:
+            raise ParamedicError(f"there is no runbook {name!r}; did you mean service-errors?")
+        return self.catalog.runbooks[name]
+
+    async def stop(self, remediation: str, reason: str, *, actor: str, source: str) -> Stopped:
+        self.asked.append(("stop", remediation, reason, actor, source))
+        return Stopped(remediation=remediation, runbook="service-errors", target="checkout")
 
     async def freeze(self, scope: str, reason: str, *, actor: str, source: str) -> bool:
         self.asked.append(("freeze", scope, reason, actor, source))
@@ -100,6 +130,7 @@ class Bot:
         house: Waiting,
         *,
         channel: str = "#incidents",
+        fallback: str = "",
         thaw_group: str | None = None,
         mode: Mode = "socket",
     ) -> None:
@@ -114,10 +145,9 @@ class Bot:
         self.url = ""
         self.people = SlackPeople(self.connection.client, {"sre-oncall": GroupConnection()})
         self.sender = Sender(self.connection.sender_client, per_second=200)
-        self.presenter = Presenter(
-            ledger, sender=self.sender, people=self.people, channel=channel, clock=house.now
-        )
-        self.teller = SlackTeller(ledger, sender=self.sender, people=self.people, channel=channel)
+        self.poster = Poster(self.sender, channel, fallback)
+        self.presenter = Presenter(ledger, poster=self.poster, people=self.people, clock=house.now)
+        self.teller = SlackTeller(ledger, poster=self.poster, people=self.people)
         self.voice = SlackVoice(self.connection.client, self.presenter)
         doorkeeper = Doorkeeper(PolicyFile(None), {"slack": self.people}, thaw_group=thaw_group)
         self.operations = FakeOperations(doorkeeper)
@@ -130,14 +160,20 @@ class Bot:
             clock=house.now,
             hold=HOLD,
         )
+        insight = Insight(ledger, self.operations)
+        commands = Commands(self.operations, insight, self.answers.receive)
         self.listeners = Listeners(
             client=self.connection.client,
             answers=self.answers,
             doorkeeper=doorkeeper,
             voice=self.voice,
-            commands=Commands(self.operations),
+            commands=commands,
         )
         self.listeners.attach(self.connection.app)
+        self.homes = Homes(self.connection.client, ledger, insight, self.people, doorkeeper, pause=0.05)
+        responder = Responder(self.connection.client, doorkeeper, commands)
+        surface = Surface(self.connection.client, responder, insight, self.operations, self.voice, self.homes)
+        surface.attach(self.connection.app)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Bot]:
@@ -172,6 +208,7 @@ class Bot:
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(self.presenter.run()), asyncio.create_task(self.answers.run())]
+        tasks.append(asyncio.create_task(self.homes.run()))
         try:
             yield
         finally:
@@ -195,9 +232,14 @@ class Rig:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, folder: Path, mode: Mode = "socket", **house: Any) -> AsyncIterator[Rig]:
-        ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
+        ledger = new_ledger(folder / "ledger.db")
+        workspace = Workspace(shortcuts={ALERT_SHORTCUT: "Run runbook for alert"})
+        workspace.triggers.lifetime = 30.0  # a form must open on a slow machine too
         try:
-            async with PracticeServer(Workspace()) as server, Hands(server.page_url) as hands:
+            async with PracticeServer(workspace) as server, Hands(server.page_url) as hands:
+                house.setdefault(
+                    "told", Telling(plan=MILD).admitted().check("before", "passed").planned().asked()
+                )
                 yield cls(server, ledger, Waiting(ledger, **house), hands, mode)
         finally:
             ledger.close()
@@ -206,7 +248,7 @@ class Rig:
         return Bot(self.server, self.ledger, self.house, mode=self.mode, **more)
 
     async def press(self, button: Any, as_person: str = "alice") -> str:
-        return await self.hands.press(button.channel, button.ts, button.action_id, as_person)
+        return await self.hands.press_button(button, as_person)
 
     async def see(self, words: str, as_person: str = "alice") -> dict[str, Any]:
         """Wait for a message of the channel that holds `words`, and return it."""

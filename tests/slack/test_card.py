@@ -157,12 +157,12 @@ def test_a_button_carries_the_gate_and_nothing_else():
     assert {button["value"] for button in buttons(card(told))} == {told.gate}
 
 
-def test_an_interruption_asks_for_a_second_thought():
-    """A thumb in the dark does not restart production; what can be changed back needs no dialog."""
+def test_an_interruption_says_that_it_has_to_be_read_first():
+    """A thumb in the dark does not restart production; what only changes something is one press."""
     mild = PLAN.model_copy(update={"actions": (RESTART.model_copy(update={"effect": Effect.WRITE}),)})
 
-    assert "Restart checkout" in buttons(card(asked()))[0]["confirm"]["text"]["text"]
-    assert "confirm" not in buttons(card(asked(plan=mild)))[0]
+    assert [each["text"]["text"] for each in buttons(card(asked()))] == ["Approve…", "Deny…"]
+    assert [each["text"]["text"] for each in buttons(card(asked(plan=mild)))] == ["Approve", "Deny…"]
 
 
 def test_no_button_is_left_when_the_time_is_over():

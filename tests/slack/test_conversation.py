@@ -176,9 +176,12 @@ async def test_an_answer_that_cannot_be_kept_is_not_acknowledged(rig):
 
 
 class ClosedLedger:
-    """A ledger that cannot be written."""
+    """A ledger that cannot be written, nor read."""
 
     async def write(self, work):
+        raise LedgerError("the disk is full")
+
+    async def read(self, work):
         raise LedgerError("the disk is full")
 
 
@@ -220,7 +223,6 @@ async def test_a_malformed_interaction_is_passed_over(rig):
         ("", "/runbook freeze"),
         ("lst", "Did you mean `list`?"),
         ("list", "Restart &lt;it&gt; &amp; hope."),
-        ("run", "Say which"),
         ("run service-erors", "did you mean service-errors"),
         ("run service-errors service", "is not a label"),
         ('run service-errors "service=check', "quotation mark"),

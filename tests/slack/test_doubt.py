@@ -117,7 +117,10 @@ async def test_a_press_is_a_signed_verdict_about_this_action(tmp_path, button, a
         house.told.answered("approved").gate_closed("approved").intent().unknown().in_doubt()
         house.gate.id = house.told.gate
         house.gate.question = Question(
-            terms=house.told.plan.gate, plan_digest=house.told.plan.digest, about=house.told.key
+            terms=house.told.plan.gate,
+            plan_digest=house.told.plan.digest,
+            about=house.told.key,
+            in_doubt=True,
         )
         async with rig.bot().running():
             await house.keep()

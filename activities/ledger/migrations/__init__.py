@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 else:
     command, config = lazily("alembic.command"), lazily("alembic.config")
 
+
+PATIENCE = 3600.0  # seconds
 
 _LOCK = 0x9A7A3ED1C
 """The name of PostgreSQL's lock for those who migrate; any number that nobody else uses."""
@@ -46,7 +50,7 @@ def prepare_schema(reader: Engine, writer: Engine, *, migrate: bool) -> None:
             f"the ledger's tables are of revision {found or 'none'}, {REVISION} is needed: "
             "start Paramedic once, it brings them up to date"
         )
-    with writer.begin() as connection:
+    with writer.begin() as connection, _patient(connection):
         _wait_for_others(connection)
         if not _is_current(_revision(connection)):
             command.upgrade(_configuration(connection), "head")
@@ -59,6 +63,20 @@ def _is_current(found: str | None) -> bool:
             "install the newer version again"
         )
     return found == REVISION
+
+
+@contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Bear with a server that says nothing while it works on a large table."""
+    driver: Any = connection.connection.driver_connection
+    usual = getattr(driver, "patience", None)
+    if usual is not None:
+        driver.patience = PATIENCE
+    try:
+        yield
+    finally:
+        if usual is not None:
+            driver.patience = usual
 
 
 def _wait_for_others(connection: Connection) -> None:

@@ -34,7 +34,15 @@ NEEDED: Mapping[str, str] = {
 }
 """Every other method needs a token and no scope."""
 
-EVERY_SCOPE = frozenset(NEEDED.values()) | {"commands"}
+NEEDED_BY_EVENTS: Mapping[str, str] = {
+    "app_mention": "app_mentions:read",
+    "message.channels": "channels:history",
+    "message.groups": "groups:history",
+    "message.im": "im:history",
+}
+"""Every other event needs a subscription and no scope."""
+
+EVERY_SCOPE = frozenset(NEEDED.values()) | frozenset(NEEDED_BY_EVENTS.values()) | {"commands"}
 
 
 class MissingScopeError(MethodRefusedError):
@@ -48,6 +56,12 @@ class MissingScopeError(MethodRefusedError):
     def as_json(self) -> dict[str, object]:
         """Return the answer that the client gets."""
         return {**super().as_json(), "needed": self._needed, "provided": ",".join(self._provided)}
+
+
+def heard_with(events: frozenset[str], granted: frozenset[str]) -> frozenset[str]:
+    """Return those of the subscribed `events` that reach an app with these scopes."""
+    needed = NEEDED_BY_EVENTS.get
+    return frozenset(event for event in events if needed(event) is None or needed(event) in granted)
 
 
 def check_scope(method: str, granted: frozenset[str]) -> None:

@@ -171,7 +171,18 @@ function splitOnce(text, separator) {
 
 function link(target, label) {
   if (!/^(https?|mailto):/i.test(target)) return label;
-  return el("a", { href: target, target: "_blank", rel: "noopener noreferrer" }, label);
+  return el("a", { href: target, target: "_blank", rel: "noopener noreferrer", onclick: stayHere }, label);
+}
+
+/** Follow a link to a message of this workspace on this page: it needs no other tab. */
+function stayHere(event) {
+  const target = new URL(event.currentTarget.href);
+  if (target.origin !== location.origin || !target.searchParams.get("channel")) return;
+  event.preventDefault();
+  goTo(target.searchParams.get("channel"));
+  view.pointed = target.searchParams.get("message") ?? "";
+  view.thread = target.searchParams.get("thread") ?? "";
+  draw();
 }
 
 const DATES = {
@@ -268,7 +279,8 @@ function drawButton(block, element, place, root) {
     onclick: (event) => press(block, element, place, root, event.currentTarget),
   };
   if (element.url) {
-    return el("a", { ...properties, href: element.url, target: "_blank", rel: "noopener noreferrer" }, plainText(element.text));
+    const follow = (event) => (properties.onclick(event), stayHere(event));
+    return el("a", { ...properties, onclick: follow, href: element.url, target: "_blank", rel: "noopener noreferrer" }, plainText(element.text));
   }
   return el("button", { ...properties, type: "button" }, plainText(element.text));
 }
@@ -445,7 +457,13 @@ function repliesOf(message) {
 function tools(message, inThread) {
   const reply = el("button", { class: "quiet", type: "button", onclick: () => openThread(message.ts) }, "Reply");
   const json = el("button", { class: "quiet", type: "button", "aria-label": "Show JSON", onclick: () => showSource(message) }, "JSON");
-  return el("div", { class: "tools" }, inThread || message.is_ephemeral || view.channel === "home" ? null : reply, json);
+  const shortcuts = message.is_ephemeral ? [] : Object.entries(state.shortcuts).map((each) => shortcutButton(message, ...each));
+  return el("div", { class: "tools" }, inThread || message.is_ephemeral || view.channel === "home" ? null : reply, ...shortcuts, json);
+}
+
+function shortcutButton(message, callbackId, name) {
+  const choose = () => act("shortcut", { callback_id: callbackId, channel: view.channel, ts: message.ts });
+  return el("button", { class: "quiet", type: "button", onclick: choose }, name);
 }
 
 function openThread(ts) {
@@ -464,7 +482,7 @@ function fill(list, messages, inThread) {
     const separator = today === day || inThread ? [] : [keep(old, `day-${today}`, "", () => el("div", { class: "day" }, today))];
     day = today;
     const key = `${message.is_ephemeral ? "own-" : ""}${message.ts}`;
-    return [...separator, keep(old, key, JSON.stringify(message) + view.person, () => drawMessage(message, inThread))];
+    return [...separator, keep(old, key, JSON.stringify(message) + view.person + (message.ts === view.pointed), () => drawMessage(message, inThread))];
   });
   if (!nodes.length) nodes.push(keep(old, "nothing", "", () => el("p", { class: "nothing" }, "Nothing here yet.")));
   const focused = nodes.some((node) => node.contains(document.activeElement)) ? null : document.activeElement?.closest?.(".message");
@@ -771,7 +789,7 @@ function drawPlace(me) {
   const list = byId("messages");
   if (!here) {
     const home = state.home ? drawBlocks(state.home.blocks, { view_id: state.home.id }) : el("p", { class: "nothing" }, "The app has not published a home tab.");
-    list.replaceChildren(el("div", { class: "message" }, avatar({ name: "p", real_name: "P", is_bot: true }), home));
+    list.replaceChildren(el("div", { class: "home" }, home));
     return;
   }
   byId("draft").placeholder = `Write as ${me.name}, or type /`;

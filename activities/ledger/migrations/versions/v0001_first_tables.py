@@ -11,6 +11,24 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_KEPT = (
+    "seq",
+    "event_id",
+    "stream",
+    "stream_seq",
+    "kind",
+    "actor",
+    "source",
+    "object",
+    "outcome",
+    "at",
+    "leaf",
+)
+_BUT_FOR_PRUNING = "length(new.body) > 0 or ({}) <> ({})".format(
+    ", ".join(f"new.{name}" for name in _KEPT), ", ".join(f"old.{name}" for name in _KEPT)
+)
+"""A body may make way for nothing, and nothing else may change."""
+
 number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
@@ -21,7 +39,7 @@ def upgrade() -> None:
     _make_remediations()
     _make_the_rest()
     _make_refusal()
-    _guard("record", "update", "records are never changed")
+    _guard("record", "update", "records are never changed", _BUT_FOR_PRUNING)
     _guard("record", "delete", "records are never deleted")
     _guard("head", "delete", "the ledger has one head")
     _guard("head", "update", "the ledger only grows", "new.n < old.n")
@@ -178,6 +196,23 @@ def _make_the_rest() -> None:
         *(_text(name) for name in ("channel", "ts")),
         sa.Column("seq", number, nullable=False),
         *(_text(name) for name in ("state", "updated_at")),
+        sqlite_strict=True,
+    )
+    op.create_index("card_by_place", "card", ["channel", "ts"])
+    op.create_table(
+        "duty",
+        sa.Column("name", sa.Text, primary_key=True),
+        _text("holder"),
+        sa.Column("term", number, nullable=False),
+        sa.Column("beats", number, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "login",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("token_hash", sa.LargeBinary, nullable=False),
+        sa.Column("code_hash", sa.LargeBinary, nullable=False),
+        *(_text(name) for name in ("label", "peer", "person", "opened_at", "expires_at")),
         sqlite_strict=True,
     )
     op.create_table(
