@@ -44,7 +44,6 @@ class Row(Value):
         line: how it is, escaped.
         question, buttons: escaped, and a Block Kit block; only where people are asked.
         asked_at: when the question was put, or the remediation was opened.
-        expires_at: until when it may be answered.
         ending: empty while it goes on.
     """
 
@@ -55,12 +54,7 @@ class Row(Value):
     question: str = ""
     buttons: dict[str, Any] = {}
     asked_at: datetime
-    expires_at: datetime | None = None
     ending: str = ""
-
-    def asks(self, now: datetime) -> bool:
-        """Return whether people may still answer."""
-        return self.state == "asking" and self.expires_at is not None and now < self.expires_at
 
 
 def row_of(story: Story) -> Row:
@@ -92,21 +86,19 @@ def row_of(story: Story) -> Row:
         question=cut(words, QUESTION_TEXT),
         buttons=buttons.to_dict(),
         asked_at=gate.opens_at,
-        expires_at=gate.expires_at,
     )
 
 
-def render_board(lead: str, rows: Sequence[Row], *, timeline_command: str, now: datetime) -> Message:
+def render_board(lead: str, rows: Sequence[Row], *, timeline_command: str) -> Message:
     """Return the board.
 
     Args:
         lead: escaped mrkdwn: why these are together.
         rows: in any order.
         timeline_command: the command that shows one of them in full, without the id.
-        now: decides which questions may still be answered.
     """
-    asking = sorted((row for row in rows if row.asks(now)), key=lambda row: (row.asked_at, row.remediation))
-    working = [row for row in rows if row.state != "ended" and not row.asks(now)]
+    asking = _asking(rows)
+    working = [row for row in rows if row.state == "working"]
     ended = [row for row in rows if row.state == "ended"]
     title = _title(len(asking), len(working), ended)
     blocks: list[dict[str, Any]] = [header(title).to_dict(), section(lead).to_dict()]
@@ -119,9 +111,9 @@ def render_board(lead: str, rows: Sequence[Row], *, timeline_command: str, now: 
     return Message(text=f"{title} · {cut(lead, 120)}", blocks=tuple(blocks))
 
 
-def plain_board(rows: Sequence[Row], *, now: datetime) -> Message:
+def plain_board(rows: Sequence[Row]) -> Message:
     """Return the least that a board can be: which remediations ask, and the same buttons."""
-    asking = sorted((row for row in rows if row.asks(now)), key=lambda row: (row.asked_at, row.remediation))
+    asking = _asking(rows)
     ended = [row for row in rows if row.state == "ended"]
     title = _title(len(asking), len(rows) - len(asking) - len(ended), ended)
     blocks = [header(title).to_dict()]
@@ -129,6 +121,13 @@ def plain_board(rows: Sequence[Row], *, now: datetime) -> Message:
         blocks += [section(code(row.remediation)).to_dict(), row.buttons]
     blocks += [each.to_dict() for each in _unshown(asking)]
     return Message(text=title, blocks=tuple(blocks))
+
+
+def _asking(rows: Sequence[Row]) -> list[Row]:
+    """Return those that wait for an answer, the longest wait first."""
+    return sorted(
+        (row for row in rows if row.state == "asking"), key=lambda row: (row.asked_at, row.remediation)
+    )
 
 
 def _title(asking: int, working: int, ended: Sequence[Row]) -> str:

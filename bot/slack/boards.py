@@ -197,11 +197,11 @@ class Board:
 
     def _draft(self) -> Draft:
         rows, crew = list(self._rows.values()), self._crew
-        lead, now = lead_of(self._alerts.values()), crew.clock()
+        lead = lead_of(self._alerts.values())
         return Draft(
             about=f"{len(rows)} remediations",
-            full=lambda: render_board(lead, rows, timeline_command=crew.timeline_command, now=now),
-            plain=lambda: plain_board(rows, now=now),
+            full=lambda: render_board(lead, rows, timeline_command=crew.timeline_command),
+            plain=lambda: plain_board(rows),
         )
 
     async def _move(self, place: Posted) -> None:

@@ -14,7 +14,7 @@ Pure: the same story, the same card.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject, DividerBlock, PlainTextObject
 
@@ -70,12 +70,11 @@ _EXPLAINED = frozenset({Ending.NOT_NEEDED, Ending.UNVERIFIED, Ending.ROLLED_BACK
 _ANSWERED = frozenset({Ending.DENIED, Ending.EXPIRED})  # to be explained where steps were done before
 
 
-def render_card(story: Story, *, timeline_command: str, now: datetime) -> Message:
+def render_card(story: Story, *, timeline_command: str) -> Message:
     """Return the card for where `story` is.
 
     Args:
         timeline_command: the command that shows everything, without the id (`paramedic timeline`).
-        now: decides whether the gate may still be answered.
 
     Raises:
         slack_sdk.errors.SlackObjectFormationError: Slack's models object; send `plain_card` then.
@@ -86,7 +85,7 @@ def render_card(story: Story, *, timeline_command: str, now: datetime) -> Messag
         *_why(story),
         *_plan(story),
         *_success(story),
-        *_gate(story, now),
+        *_gate(story),
         *_alert_details(story),
         _small_print(story, timeline_command),
     ]
@@ -297,22 +296,20 @@ def _expected(check: PlannedCheck, seen: CheckStory | None, *, waiting: bool) ->
 # --- who may answer -----------------------------------------------------------------------------
 
 
-def _gate(story: Story, now: datetime) -> Iterator[Block]:
+def _gate(story: Story) -> Iterator[Block]:
+    # Whether its time is over is not for the card to say: the gate closes on record, by one clock.
     gate = story.open_gate
-    waits = gate is not None and now < gate.expires_at
-    if gate is not None and waits:
+    if gate is not None:
         yield section(_terms(story, gate))
         yield _buttons(story, gate)
     yield from _continued(story)
-    answered = (each for each in story.gates if not (waits and each == gate))
+    answered = (each for each in story.gates if each != gate)
     answers = [
         f"*{line(each.gated.name, 100)}*: {_answer(decision)}" if each.gated else _answer(decision)
         for each in answered
         for decision in each.decisions
         if decision.accepted
     ]
-    if gate is not None and not waits and not any(decision.accepted for decision in gate.decisions):
-        answers.append("The time to answer is over.")
     if answers:
         yield section("\n".join(answers))
 

@@ -351,10 +351,9 @@ class Presenter:
             await self._remember(Card(remediation=row, channel="", ts="", seq=-1, state=SILENT))
 
     def _draft(self, story: Story) -> Draft:
-        now = self._clock()
         return Draft(
             about=story.remediation,
-            full=lambda: render_card(story, timeline_command=self._timeline_command, now=now),
+            full=lambda: render_card(story, timeline_command=self._timeline_command),
             plain=lambda: plain_card(story),
         )
 

@@ -22,8 +22,8 @@ def row(told):
     return row_of(read_story(told.records))
 
 
-def board(*told, now=NOON, lead=LEAD):
-    return render_board(lead, [row(each) for each in told], timeline_command="paramedic timeline", now=now)
+def board(*told, lead=LEAD):
+    return render_board(lead, [row(each) for each in told], timeline_command="paramedic timeline")
 
 
 def asking(number, waited=0, **more):
@@ -80,14 +80,6 @@ def test_what_would_interrupt_something_is_read_before_it_is_approved():
     )
 
 
-def test_a_question_whose_time_is_over_has_no_buttons():
-    """Also where its closing is not on record yet."""
-    message = board(asking(1), now=NOON + timedelta(minutes=15))
-
-    assert buttons(message) == []
-    assert first_line(message) == "● 1 going on"
-
-
 def test_what_has_ended_is_counted_and_what_needs_people_is_named():
     """Two hundred endings are a line; those that did not help are listed."""
     ended = [Telling(f"R-{n:06}").admitted().ended("not_needed", "fine") for n in range(100, 130)]
@@ -113,11 +105,11 @@ def test_a_board_on_which_all_went_well_says_so():
 def test_every_state_has_a_row(state):
     """Whatever a remediation does, the board that it is on is one that Slack takes."""
     told, _ = STATES[state]
-    message = board(told, asking(1), now=told.now)
+    message = board(told, asking(1))
 
     assert message.problems() == []
     assert told.remediation in words(message)
-    assert plain_board([row(told), row(asking(1))], now=told.now).problems() == []
+    assert plain_board([row(told), row(asking(1))]).problems() == []
 
 
 def test_a_doubt_keeps_its_own_buttons():
@@ -135,12 +127,12 @@ def test_any_foreign_text_makes_a_board_that_slack_takes(kind):
     ]
     for number, each in enumerate(rows):
         each.buttons["block_id"] = f"gate:{number}"
-    message = render_board(LEAD, rows, timeline_command="paramedic timeline", now=NOON)
+    message = render_board(LEAD, rows, timeline_command="paramedic timeline")
 
     assert message.problems() == []
     assert len(gates(message)) == QUESTIONS
     assert "<!channel>" not in words(message)
-    assert plain_board(rows, now=NOON).problems() == []
+    assert plain_board(rows).problems() == []
 
 
 @settings(max_examples=40, deadline=None)

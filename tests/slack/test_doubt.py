@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from bot.slack.card import AGAIN, APPROVE, DENY, HAPPENED, STOP, plain_card
@@ -66,15 +64,6 @@ def test_the_answer_stays_on_the_card_and_the_buttons_go(answer, outcome, said):
     assert buttons(message) == []
     assert said in words(message)
     assert "saw it" in words(message)
-
-
-def test_a_question_whose_time_is_over_has_no_buttons():
-    """Buttons that cannot count any more are not shown."""
-    told = doubtful()
-    message = card(told, now=told.now + timedelta(minutes=16))
-
-    assert buttons(message) == []
-    assert "The time to answer is over." in words(message)
 
 
 def test_more_people_are_named_where_doing_it_again_takes_them():
