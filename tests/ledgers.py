@@ -23,5 +23,6 @@ def empty_ledger_file() -> Path:
 def new_ledger(file: Path) -> Ledger:
     """Open the ledger in `file`, an empty one where there is none yet."""
     if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(empty_ledger_file(), file)
     return Ledger.open(f"sqlite:///{file}")

@@ -404,7 +404,7 @@ class _Stage:
             return
         card = await self._hands.wait_for_button(APPROVE, asked.data["gate"])
         if self._answer == "approve":
-            await self._hands.press(card.channel, card.ts, APPROVE, as_person="alice")
+            await self._hands.approve(card)
             return
         await self._hands.press(card.channel, card.ts, DENY, as_person="alice")
         modal = await self._hands.wait_for_modal(as_person="alice")

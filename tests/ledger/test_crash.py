@@ -248,6 +248,6 @@ def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
 
 def test_a_quota_that_is_used_up_refuses_and_recovers(tmp_path: Path) -> None:
     """The same, where the system has another word for it."""
-    said = fill(tmp_path, lambda: None, limit=500_000)
+    said = fill(tmp_path, lambda: None, limit=1_000_000)
 
     assert "a quota is used up" in said or "make room on its disk" in said
