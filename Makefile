@@ -33,7 +33,7 @@ PURE := tests/model tests/language tests/policy tests/engine
 
 test: $(READY)  ## Run all tests
 	@$(BIN)/pytest -q -n 2 --dist loadfile $(PURE) --cov --cov-report=term:skip-covered --cov-fail-under=100
-	@$(BIN)/pytest -n 2 --dist loadfile $(PURE:%=--ignore=%)
+	@$(BIN)/pytest -n 4 --dist loadfile $(PURE:%=--ignore=%)
 
 test-fast: $(READY)  ## Run the tests that need no processes (under 10 s)
 	@$(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile

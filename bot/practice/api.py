@@ -7,6 +7,7 @@ like, and the faults that somebody switched on.  What a method does is in `metho
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -38,7 +39,9 @@ async def handle_call(request: Request) -> Response:
     """Answer one call of the Web API."""
     parts, method = parts_of(request), request.path_params["method"]
     fault = parts.faults.next_call(method)
-    await asyncio.sleep(fault.delay)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(fault.delay):
+            await parts.stopping.wait()
     if fault.status != 200:
         _record(parts, method, {}, error=f"http_{fault.status}")
         return _failure(fault)
