@@ -29,6 +29,7 @@ demo: $(READY)  ## Break a small service and let Paramedic heal it (ANSWER=appro
 	@$(BIN)/paramedic demo $(if $(ANSWER),--answer $(ANSWER))
 
 # What is pure is covered whole by its own tests.  To trace all the others would make them half as slow again.
+# Half of what those others do is to wait, so four share two cores.
 PURE := tests/model tests/language tests/policy tests/engine
 
 test: $(READY)  ## Run all tests
