@@ -138,7 +138,8 @@ function inline(text, verbatim) {
     const [whole, code, bracket, bold, italic, strike, url] = found;
     nodes.push(withEmoji(unescapeText(text.slice(end, found.index))));
     end = found.index + whole.length;
-    if (code) nodes.push(el("code", {}, unescapeText(code)));
+    // A short word, an id for instance, is not broken at its hyphen.
+    if (code) nodes.push(el("code", code.length <= 20 ? { class: "word" } : {}, unescapeText(code)));
     else if (bracket) nodes.push(reference(bracket));
     else if (bold) nodes.push(el("strong", {}, ...inline(bold, verbatim)));
     else if (italic) nodes.push(el("em", {}, ...inline(italic, verbatim)));
