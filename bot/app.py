@@ -154,7 +154,7 @@ async def run_process(settings: Settings, parts: Parts) -> None:
         client = await connect(settings, address, lazy=not embedded)
 
         voices = slack.Voices(settings, ledger, connections) if settings.slack == "on" else None
-        key = ListenerKey.load_or_create(settings.data / "keys")
+        key = await asyncio.to_thread(ListenerKey.looked_up, settings.data / "keys")
         trusted = TrustedKeys.from_texts([key.public_key], settings.decision_keys)
 
         if Parts.WORKER in parts:

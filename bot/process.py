@@ -6,7 +6,7 @@ a command line needs for its help and its tables is 6 MiB that a server would ca
 
 from __future__ import annotations
 
-import bot.without_rich  # noqa: F401 - before anything takes it
+import bot.without_extras  # noqa: F401 - before anything takes it
 
 # isort: split
 import os

@@ -11,8 +11,8 @@ import ctypes
 import resource
 from pathlib import Path
 
-LOOK_EVERY = 5.0  # seconds
-GROWN_BY = 4 * 2**20  # bytes since the last time; for less it is not worth the milliseconds
+LOOK_EVERY = 2.0  # seconds
+GROWN_BY = 2**20  # bytes since the last time; for less it is not worth two milliseconds
 _STATE = Path("/proc/self/statm")
 _LIBRARY = ctypes.CDLL(None)
 

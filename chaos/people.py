@@ -8,7 +8,6 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import WorkflowUpdateFailedError
 
 from bot.brake import Brake
@@ -197,7 +196,7 @@ async def self_approval(trial: Trial) -> None:
 
 async def forge(trial: Trial) -> None:
     """An approval comes straight to Temporal, with every field right but the signature."""
-    forger = ListenerKey(Ed25519PrivateKey.generate())
+    forger = ListenerKey.generate()
     for number in range(trial.tries):
         await trial.alert(number)
         asked = await gate_record(trial, number)

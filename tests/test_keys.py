@@ -156,3 +156,34 @@ def test_a_file_that_is_no_key_is_named(tmp_path):
 
     with pytest.raises(KeyFileError, match=r"listener\.pem is not a private key"):
         ListenerKey.load_or_create(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_key_that_is_looked_up_seals_as_the_one_in_the_file(tmp_path):
+    """What stands beside it only saves the reading: the seal is the key file's."""
+    first = ListenerKey.looked_up(tmp_path)
+    again = ListenerKey.looked_up(tmp_path)
+    kept = ListenerKey.load_or_create(tmp_path)
+
+    assert first.public_key == again.public_key == kept.public_key
+    assert TrustedKeys([kept.public_key]).verify(again.sign(decision()))
+
+
+@pytest.mark.slow
+def test_a_key_that_was_changed_is_read_again_and_never_used_unseen(tmp_path):
+    """Another key in the file is another listener; one that everybody can read, or no key at all, stops the start."""
+    before = ListenerKey.looked_up(tmp_path)
+    file = tmp_path / KEY_FILE
+    file.unlink()
+    after = ListenerKey.looked_up(tmp_path)
+
+    assert after.public_key != before.public_key
+    with pytest.raises(KeyFileError, match="was replaced while this process runs"):
+        before.sign(decision())
+    file.chmod(0o644)
+    with pytest.raises(KeyFileError, match="everybody on this machine can read"):
+        ListenerKey.looked_up(tmp_path)
+    file.chmod(0o600)
+    file.write_text("nonsense")
+    with pytest.raises(KeyFileError, match="is not a private key"):
+        ListenerKey.looked_up(tmp_path)

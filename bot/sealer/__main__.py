@@ -7,7 +7,7 @@ everything is proved with should be small.
 
 from __future__ import annotations
 
-import bot.without_rich  # noqa: F401 - before anything takes it
+import bot.without_extras  # noqa: F401 - before anything takes it
 
 # isort: split
 import sys

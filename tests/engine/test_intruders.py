@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.service import RPCError
 
 from activities.ledger.clicks import Reception
@@ -37,7 +36,7 @@ async def test_an_answer_straight_to_temporal_counts_only_as_its_listener_sealed
     own = Principal(key=ASKER, groups=("oncall",))
     at_a_terminal = Principal(key="local:alice", also=(ASKER,), groups=("oncall",))
     async with ward(tmp_path, env.client) as home:
-        seal, forger = home.surgery.key.sign, ListenerKey(Ed25519PrivateKey.generate())
+        seal, forger = home.surgery.key.sign, ListenerKey.generate()
         with env.auto_time_skipping_disabled():
             workflow = await home.admit("web-1", requested_by=ASKER)
             [asked] = await home.recorded(RecordKind.GATE_ASKED)
