@@ -13,7 +13,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.ledger import admission, approvals, inbox, leases, records, remediations, versions
+from activities.ledger import admission, approvals, inbox, leases, lost, records, remediations, versions
 from activities.ledger.admission import Admission
 from activities.ledger.approvals import escalated_event
 from activities.ledger.store import Ledger, Transaction
@@ -27,7 +27,7 @@ from runbooks.language.facts import Facts
 from runbooks.language.rendering import render_checks, render_plan
 from runbooks.model.plan import Plan, PlannedCheck
 from runbooks.model.record import Entry, Record, RecordKind
-from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
+from runbooks.model.remediation import CallIn, Closing, Ending, Examination, Withheld
 from runbooks.model.runbook import Autonomy, Runbook
 from runbooks.model.verdict import CheckResult, Verdict, worst
 from runbooks.policy.endings import ending_of_verification
@@ -257,7 +257,13 @@ class LedgerCase(CasePort):
     async def close(self, closing: Closing) -> None:
         """Record the ending and give the lease back."""
         now = datetime.now(UTC)
-        await self._ledger.write(lambda t: remediations.close(t, closing, at=now))
+
+        def end(transaction: Transaction) -> None:
+            if closing.ending is Ending.FAILED:
+                lost.tell_unheard(transaction, closing.remediation)
+            remediations.close(transaction, closing, at=now)
+
+        await self._ledger.write(end)
         self._forget(closing.remediation)
 
     async def _plan(

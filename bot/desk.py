@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from pydantic import Field
 
 from activities.ledger import redactions
 from activities.ledger.clicks import Click, Reception, accept_click
@@ -19,7 +20,7 @@ from activities.ledger.logins import Login, LoginEnding
 from activities.ledger.records import stream_of
 from activities.ledger.redactions import RedactionOrder
 from activities.ledger.store import Ledger
-from bot.logins import Logins
+from bot.logins import LoginError, Logins
 from bot.operations import Operations, RequestError
 from bot.policy.questions import LOCAL, Question, Verb
 from bot.policy.rulings import admit_on_record
@@ -55,16 +56,22 @@ class NothingAskedError(ParamedicError):
     code = "nothing_asked"
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Asker(Value):
     """Whose request it is.
 
     Attributes:
         person: their key.
         source: where they are, for the record: `cli`, or with their login `cli:L-7F3K2Q`.
+        at: when they asked.  To find out what they may takes a while, which is not held against them.
     """
 
     person: str
     source: str
+    at: datetime = Field(default_factory=_utc_now)
 
     @property
     def is_local(self) -> bool:
@@ -193,9 +200,12 @@ class Desk:
             person=asker.person,
             reason=asked.reason.strip(),
             via=asker.source,
-            at=datetime.now(UTC),
+            at=asker.at,
         )
-        await self._receive(click)
+        if await self._receive(click) is Reception.LOGIN_ENDED:
+            raise LoginError(
+                "your login has ended meanwhile, and your answer was not taken; log in again: paramedic login"
+            )
         return {"answer": click.id, "remediation": click.remediation, "gate": click.gate}
 
     async def _write_down(self, click: Click) -> Reception:

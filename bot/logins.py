@@ -21,7 +21,7 @@ import structlog
 
 from activities.ledger import logins
 from activities.ledger.logins import Grant, Login, LoginEnding
-from activities.ledger.store import Ledger
+from activities.ledger.store import Ledger, Transaction
 from runbooks.errors import LedgerError, ParamedicError
 from runbooks.model.base import Value
 
@@ -92,11 +92,17 @@ class Logins:
             RefusedError: too many wait already.
             LedgerError: it could not be written.
         """
-        code = "".join(secrets.choice(_LETTERS) for _ in range(_CODE_LENGTH))
-        login, token = self._new(label, peer, CODE_LIFETIME)
-        await self._ledger.write(
-            lambda t: logins.ask(t, login, token_hash=_hash(token), code_hash=_hash(code))
-        )
+        now = self._clock()
+        # Anybody may ask: who is refused must not cost a transaction, which alerts would wait for.
+        await self._ledger.read(lambda connection: logins.refuse_crowd(connection, peer, now))
+        code = _draw(_CODE_LENGTH)
+
+        def keep(transaction: Transaction) -> tuple[Login, str]:
+            login, token = self._new(transaction, label, peer, CODE_LIFETIME)
+            logins.ask(transaction, login, token_hash=_hash(token), code_hash=_hash(code))
+            return login, token
+
+        login, token = await self._ledger.write(keep)
         shown = f"{code[:4]}-{code[4:]}"
         return Asked(login=login.id, token=token, code=shown, expires_at=login.expires_at)
 
@@ -139,9 +145,14 @@ class Logins:
         """
         if not timedelta() < grant.until - grant.at <= LONGEST:
             raise LoginError(f"a login lasts at most {LONGEST.days} days; say for how long with --for, 1h")
-        login, token = self._new("issued at the machine", "-", grant.until - grant.at)
-        issued = await self._ledger.write(lambda t: logins.issue(t, login, grant, token_hash=_hash(token)))
-        return Issued(login=issued, token=token)
+
+        def keep(transaction: Transaction) -> Issued:
+            lifetime = grant.until - grant.at
+            login, token = self._new(transaction, "issued at the machine", "-", lifetime)
+            issued = logins.issue(transaction, login, grant, token_hash=_hash(token))
+            return Issued(login=issued, token=token)
+
+        return await self._ledger.write(keep)
 
     async def identify(self, token: str) -> Login:
         """Return the login that this token stands for; its `person` is empty while it waits.
@@ -202,9 +213,11 @@ class Logins:
                 LOG.warning("logins that have expired are not on record yet", error=str(error))
             await asyncio.sleep(SWEEP_EVERY)
 
-    def _new(self, label: str, peer: str, lifetime: timedelta) -> tuple[Login, str]:
-        """Return a login and its token, which begins with the login's name."""
-        name = "L-" + "".join(secrets.choice(_LETTERS) for _ in range(6))
+    def _new(self, transaction: Transaction, label: str, peer: str, lifetime: timedelta) -> tuple[Login, str]:
+        """Return a login under a name that none ever had, and its token, which begins with that name."""
+        name = _draw_name()
+        while logins.is_known(transaction, name):
+            name = _draw_name()
         at = self._clock()
         login = Login(id=name, label=label[:80], peer=peer, opened_at=at, expires_at=at + lifetime)
         return login, f"{name}.{secrets.token_urlsafe(32)}"
@@ -213,6 +226,14 @@ class Logins:
 def plain(code: str) -> str:
     """Return a code as it is compared: without what people put between its letters, in capitals."""
     return "".join(each for each in code.upper() if each.isalnum())
+
+
+def _draw(length: int) -> str:
+    return "".join(secrets.choice(_LETTERS) for _ in range(length))
+
+
+def _draw_name() -> str:
+    return f"L-{_draw(6)}"
 
 
 def _hash(secret: str) -> bytes:

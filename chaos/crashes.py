@@ -124,7 +124,7 @@ CRASHES = (
     at("after_verify", "kill -9: the ending is durable, and Temporal does not know it"),
     Fault("killed-by-target", "kill -9 by the target, after the effect, before the answer", kill_by_target, least=LEAST, long=50, kills=1),
     Fault("killed-while-acting", "kill -9 while targets are at work", kill_while_it_acts, least=LEAST, short=3, long=30, kills=1 / TOGETHER),
-    Fault("frozen-while-acting", "STOP for 13 s in the middle of an action, then CONT", freeze_while_it_acts, short=3, long=20),
+    Fault("frozen-while-acting", "STOP for 13 s in the middle of an action, then CONT", freeze_while_it_acts, least=LEAST, short=3, long=20),
     Fault("stopped-while-acting", "TERM in the middle of an action, as a deploy does", stop_politely, short=1, long=20),
     Fault("command-killed", "kill -9 while a command runs over ssh", kill_while_it_acts, runbook="command", least=LEAST, short=3, long=30, kills=1 / TOGETHER),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from activities.ledger import inbox, leases, lost, remediations
+from activities.ledger import inbox, leases, lost, remediations, stops
 from activities.ledger.records import stream_of
 from activities.ledger.store import Ledger
 from bot.answers import AwayError
@@ -132,6 +132,20 @@ async def test_what_had_begun_nothing_is_fed_again_and_counts_for_nothing(house)
 
     assert again.entry not in house.entries
     assert (second.withheld, second.remediation != house.remediation) == (None, True)
+
+
+async def test_what_a_person_stopped_is_not_fed_again(house):
+    """Their word holds though the workflow that should have heard it is gone."""
+    house.ledger.write_now(
+        lambda t: stops.ask_to_stop(
+            t, house.remediation, actor="slack:T1/U1", source="slack", reason="not now"
+        )
+    )
+
+    story = await house.look()
+
+    assert (story.ending, story.ending_reason) == (Ending.STOPPED, "stopped_by_person")
+    assert house.waiting() == []
 
 
 async def test_an_open_question_is_withdrawn(house):

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, insert, select, update
 
+from activities.ledger import logins
 from activities.ledger.bodies import recordable
 from activities.ledger.claims import IS_FREE, moments
 from activities.ledger.schema import inbox, record
@@ -35,9 +36,9 @@ class Click(Value):
         person: their key, `slack:T0123/U0456`.
         reason: the person's own words.
         shown: digest of the plan that they were shown in full; empty where it was the card.
-        via: `slack`, `cli`.
+        via: `slack`, `cli`, or with a login `cli:L-7F3K2Q`.
         place: where the listener may answer the person; only the listener understands it.
-        at: when the listener saw it.
+        at: when the listener saw it, by which it is judged whether it came in time.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Reception(StrEnum):
     RECORDED = "recorded"
     REPEATED = "repeated"  # this very click is on record already
     UNKNOWN = "unknown"  # there is no such remediation; nothing was written
+    LOGIN_ENDED = "login_ended"  # the login that it came through counts no more; nothing was written
 
 
 _INSERT = insert(inbox)
@@ -98,6 +100,8 @@ def accept_click(transaction: Transaction, click: Click) -> Reception:
     entry = _received(transaction, click)
     if transaction.find(entry.event_id) is not None:
         return Reception.REPEATED
+    if not _is_vouched_for(transaction, click):
+        return Reception.LOGIN_ENDED
     kept = transaction.append(entry)
     transaction.connection.execute(_INSERT, [_row_of(click, kept.seq)])
     return Reception.RECORDED
@@ -126,6 +130,15 @@ def stream_for(transaction: Transaction, remediation: str) -> str:
     """Return the stream for a record about `remediation`: its own until its ending, then the system's."""
     ended = transaction.connection.execute(_HAS_ENDED, {"stream": remediation}).scalar_one()
     return SYSTEM if ended else remediation
+
+
+def _is_vouched_for(transaction: Transaction, click: Click) -> bool:
+    """Return whether the login that a click came through, if any, speaks for the person now and did at the click."""
+    path, _, login = click.via.partition(":")
+    if path != "cli" or not login:
+        return True
+    latest = max(click.at, transaction.now)
+    return logins.counts(transaction.tables, login, click.person, latest)
 
 
 def _received(transaction: Transaction, click: Click) -> Entry:

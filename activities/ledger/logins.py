@@ -10,12 +10,13 @@ A row is there as long as its login counts.  That it was issued, and how it ende
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from activities.ledger import schema
 from activities.ledger.bodies import recordable_text
@@ -27,6 +28,10 @@ from runbooks.model.record import SYSTEM, Entry, RecordKind
 WAITING_LIMIT = 20
 """How many may wait for their confirmation at the same time: so few codes cannot be guessed."""
 
+WAITING_OF_ONE_PEER = 3
+"""How many of them from one address, so that one stranger cannot keep everybody else waiting."""
+
+_TOO_MANY = "too_many_logins"
 _login = schema.login.c
 _COLUMNS = (_login.id, _login.person, _login.label, _login.peer, _login.opened_at, _login.expires_at)
 
@@ -84,14 +89,42 @@ def ask(transaction: Transaction, login: Login, *, token_hash: bytes, code_hash:
         RefusedError: too many wait already.
     """
     connection = transaction.tables
+    refuse_crowd(connection, login.peer, login.opened_at)
     gone = (_login.person == "") & (_login.expires_at <= login.opened_at)
     connection.execute(delete(schema.login).where(gone))
-    waiting = connection.execute(select(func.count()).where(_login.person == "")).scalar_one()
-    if waiting >= WAITING_LIMIT:
-        raise RefusedError(
-            "too_many_logins", f"{waiting} logins wait for their codes; try again in 5 minutes"
-        )
     _insert(connection, login, token_hash, code_hash)
+
+
+def refuse_crowd(connection: Connection, peer: str, at: datetime) -> None:
+    """Refuse one more login that waits for its confirmation, where there are too many at this time.
+
+    From this machine itself come those who use a proxy or a tunnel, so all of them together may be many.
+
+    Raises:
+        RefusedError: too many wait already, from this address or in all.
+    """
+    query = select(_login.peer).where(_login.person == "", _login.expires_at > at)
+    waiting = [_network(each) for each in connection.execute(query).scalars()]
+    near = waiting.count(_network(peer))
+    if len(waiting) >= WAITING_LIMIT:
+        sentence = f"{len(waiting)} logins wait for their codes; try again in 5 minutes"
+        raise RefusedError(_TOO_MANY, sentence)
+    if near >= WAITING_OF_ONE_PEER and not _is_this_machine(peer):
+        sentence = (
+            f"{near} logins from {peer} wait for their codes; type one in Slack, or try again in 5 minutes"
+        )
+        raise RefusedError(_TOO_MANY, sentence)
+
+
+def is_known(transaction: Transaction, login: str) -> bool:
+    """Return whether a login has, or had, this name.  A name that recurred would lead to another's record."""
+    return find(transaction.tables, login) is not None or transaction.find(_issue_event(login)) is not None
+
+
+def counts(connection: Connection, login: str, person: str, at: datetime) -> bool:
+    """Return whether this login speaks for this person at this time: it was not ended, and has not expired."""
+    found = find(connection, login)
+    return found is not None and bool(person) and found[0].person == person and at < found[0].expires_at
 
 
 def confirm(transaction: Transaction, code_hash: bytes, grant: Grant) -> Login | None:
@@ -189,7 +222,7 @@ def _record_issue(transaction: Transaction, login: Login, grant: Grant) -> None:
     }
     transaction.append(
         Entry(
-            event_id=f"login/{login.id}/issued",
+            event_id=_issue_event(login.id),
             stream=SYSTEM,
             kind=RecordKind.LOGIN_ISSUED,
             actor=grant.actor,
@@ -199,6 +232,32 @@ def _record_issue(transaction: Transaction, login: Login, grant: Grant) -> None:
             data=data,
         )
     )
+
+
+def _issue_event(login: str) -> str:
+    return f"login/{login}/issued"
+
+
+def _address(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _network(peer: str) -> str:
+    """Return what one person can hold alone: an address, of IPv6 a network of 64 bits."""
+    address = _address(peer)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address), 64), strict=False))
+    return peer if address is None else str(address)
+
+
+def _is_this_machine(peer: str) -> bool:
+    address = _address(peer)
+    return address is not None and address.is_loopback
 
 
 def _login_of(row: Any) -> Login:

@@ -67,15 +67,32 @@ def end_lost(transaction: Transaction, lost: str, *, at: datetime) -> Record | N
     if row is None or row.ended_at is not None:
         return None
     story = read_story(records.stream_of(transaction.connection, lost))
+    _tell_unheard(transaction, story)
+    closing = ending_of_lost(story)
+    if (gate := story.open_gate) is not None:
+        transaction.append(_withdrawn(story, gate.gate))
+    if closing.reason == "interrupted" and not story.actions and story.resolved_at is None:
+        _DID_NOT_COUNT.run(transaction.tables, remediation=lost)
+        _feed_copies(transaction, story, at)
+    return remediations.close(transaction, closing, at=at)
+
+
+def tell_unheard(transaction: Transaction, remediation: str) -> None:
+    """Put on record, before the ending, which attempts began and were not heard of again.
+
+    The engine knows that their worker was lost; what it gave up on would otherwise have no end on record.
+
+    Raises:
+        StoryError: its records are no story.
+    """
+    if transaction.find(f"{remediation}/ending") is None:
+        _tell_unheard(transaction, read_story(records.stream_of(transaction.connection, remediation)))
+
+
+def _tell_unheard(transaction: Transaction, story: Story) -> None:
     for action in story.actions:
         if action.state == "running":
             transaction.append(_nothing_heard(story, action))
-    if (gate := story.open_gate) is not None:
-        transaction.append(_withdrawn(story, gate.gate))
-    if not story.actions and not story.withheld_reason and story.resolved_at is None:
-        _DID_NOT_COUNT.run(transaction.tables, remediation=lost)
-        _feed_copies(transaction, story, at)
-    return remediations.close(transaction, ending_of_lost(story), at=at)
 
 
 def without_outcome(

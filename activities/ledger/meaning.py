@@ -18,7 +18,8 @@ The rules, each with its record:
   attempt under this key has ended.
 - `gate.escalated`: a gate goes along its chain link by link.  A group counts from there on.
 - `decision`: one that was accepted, is once, under the seal of a listener whose key is on record before it.
-  Where it came through a login of a command line, that speaks for this person and had not expired.
+  Where it came through a login of a command line, that speaks for this person, under whichever of their
+  keys, had not expired, and had not been ended when the answer came in, by the order of the records.
 - `ending`: one that says that all was done leaves no attempt open.
 - `ledger.pruned`: of each remediation whose records stand elsewhere now, all do.  They cannot be judged.
 
@@ -57,6 +58,9 @@ class _Case:
     gates: dict[str, Content] = field(default_factory=dict)
     links: dict[str, int] = field(default_factory=dict)  # how far each gate went on along its chain
     decisions: dict[str, Content] = field(default_factory=dict)
+    in_time: dict[str, bool] = field(
+        default_factory=dict
+    )  # of each answer: whether its login had not been ended
     links_asked: dict[str, int] = field(default_factory=dict)  # and how far it was when each decision came
     open_attempts: dict[str, int] = field(default_factory=dict)  # the attempt, by the action's key
     stopped: bool = False  # by a person
@@ -78,6 +82,7 @@ class Meaning:
         self._only_given = bool(self._listeners)
         self._pruned: set[str] = set()
         self._logins: dict[str, Content] = {}
+        self._ended_logins: set[str] = set()
         self._read = 0  # records, as long as none is missing from the first one on
         self._cases: dict[str, _Case] = {}
         self._freezes: dict[str, int] = {}
@@ -87,6 +92,7 @@ class Meaning:
             RecordKind.PLAN.value: self._plan,
             RecordKind.GATE_ASKED.value: self._asked,
             RecordKind.GATE_ESCALATED.value: self._escalated,
+            RecordKind.DECISION_RECEIVED.value: self._received,
             RecordKind.DECISION.value: self._decision,
             RecordKind.ACTION_INTENT.value: self._intent,
             RecordKind.ACTION_RECEIPT.value: self._receipt,
@@ -97,6 +103,7 @@ class Meaning:
             RecordKind.THAW.value: self._thaw,
             RecordKind.LISTENER_KEY.value: self._listener_key,
             RecordKind.LOGIN_ISSUED.value: self._login,
+            RecordKind.LOGIN_ENDED.value: self._login_ended,
         }
 
     def skip(self, stream: str) -> None:
@@ -137,6 +144,12 @@ class Meaning:
             raise _BrokenRuleError(f"{gate} went on to link {link} out of turn")
         case.links[gate] = link
 
+    def _received(self, case: _Case, content: Content) -> None:
+        """Keep whether an answer's login still counted: which came first does not hang on anybody's clock."""
+        path, _, name = content["data"]["via"].partition(":")
+        if path == "cli" and name:
+            case.in_time.setdefault(content["data"]["id"], name not in self._ended_logins)
+
     def _decision(self, case: _Case, content: Content) -> None:
         if content["outcome"] != "accepted":
             return
@@ -144,7 +157,7 @@ class Meaning:
         if decision["id"] in case.decisions:
             raise _BrokenRuleError(f"the decision {decision['id']} was accepted twice")
         self._check_seal(content["data"])
-        self._check_login(decision, is_whole=self._read == content["seq"] + 1)
+        self._check_login(case, decision, is_whole=self._read == content["seq"] + 1)
         case.decisions[decision["id"]] = decision
         case.links_asked[decision["id"]] = case.links.get(decision["gate"], 0)
 
@@ -158,7 +171,7 @@ class Meaning:
         self.signatures += 1
         self.signers.add(name)
 
-    def _check_login(self, decision: Content, *, is_whole: bool) -> None:
+    def _check_login(self, case: _Case, decision: Content, *, is_whole: bool) -> None:
         """Check whom a command line speaks for.  Where only some records are at hand, its login may be elsewhere."""
         path, _, name = decision["via"].partition(":")
         if path != "cli" or not name:
@@ -168,13 +181,19 @@ class Meaning:
             if is_whole:
                 raise _BrokenRuleError(f"the login {name}, through which the answer came, is not on record")
             return
-        if login["person"] != decision["principal"]["key"]:
+        principal = decision["principal"]
+        if login["person"] not in {principal["key"], *principal.get("also", ())}:
             raise _BrokenRuleError(f"the login {name} speaks for {login['person']}, who is somebody else")
         if _instant(decision["decided_at"]) >= _instant(login["expires_at"]):
             raise _BrokenRuleError(f"the login {name} had expired before the answer came through it")
+        if name in self._ended_logins and not case.in_time.get(decision["id"], not is_whole):
+            raise _BrokenRuleError(f"the login {name} had been ended before the answer came through it")
 
     def _login(self, case: _Case, content: Content) -> None:  # noqa: ARG002 - one signature for all
         self._logins[content["data"]["login"]] = content["data"]
+
+    def _login_ended(self, case: _Case, content: Content) -> None:  # noqa: ARG002 - one signature for all
+        self._ended_logins.add(content["data"]["login"])
 
     def _listener_key(self, case: _Case, content: Content) -> None:  # noqa: ARG002 - one signature for all
         key = base64.b64decode(content["data"]["key"], validate=True)

@@ -70,6 +70,8 @@ class TerminalDoor:
             raise Refusal(403, "a login is for a command line; nothing is taken from a browser")
         told = await self._read(request)
         label = told.get("label") if isinstance(told, dict) else None
+        if label is not None and not isinstance(label, str):
+            raise Refusal(422, "the label must be a text, like ann@laptop")
         peer = request.client.host if request.client else "-"
         asked = await self._logins.ask(visible(label or "a command line"), peer)
         log.info("a login is asked for", login=asked.login, peer=peer)
@@ -86,7 +88,7 @@ class TerminalDoor:
         return _private({"logged_out": login.id})
 
     async def _ask(self, request: Request) -> Response:
-        login = await self._identify(request)
+        asker = _asker(await self._identify(request))
         try:
             asked = REQUEST.validate_python(await self._read(request))
         except ValidationError as error:
@@ -95,7 +97,7 @@ class TerminalDoor:
                 for each in error.errors(include_input=False)
             )
             raise Refusal(422, f"this cannot be asked here: {visible(wrong)[:500]}") from error
-        return _private(await self._desk.carry_out(asked, _asker(login)))
+        return _private(await self._desk.carry_out(asked, asker))
 
     async def _identify(self, request: Request) -> Login:
         login = await self._logins.identify(_token(request))

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -44,6 +44,7 @@ COMPARE_EVERY = timedelta(days=1)
 
 AGAIN_AFTER = (5.0, 30.0, 60.0)  # seconds after a failure, the last for all that follow
 LOOK_EVERY = 1.0  # seconds
+WITHIN = 900.0  # seconds for one call; to compare ten million records takes a third of that
 STOP_WITHIN = 10.0  # seconds
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,8 @@ class SealerOnCall:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         look_every: float = LOOK_EVERY,
+        within: float = WITHIN,
+        command: Sequence[str] = (sys.executable, "-P", "-m", "bot.sealer"),
     ) -> None:
         self._ledger = ledger
         self._folder = settings.sealers_folder
@@ -72,6 +75,8 @@ class SealerOnCall:
         )
         self._monotonic = monotonic
         self._look_every = look_every
+        self._within = within
+        self._command = command
         self._child: subprocess.Popen[bytes] | None = None
         self._sealed = 0  # how many records the last checkpoint covers
         self._called_at = -SILENCE.total_seconds()
@@ -112,11 +117,17 @@ class SealerOnCall:
             self._compared_at = self._called_at - COMPARE_EVERY.total_seconds()
             log.error("the sealer has failed and is called again", code=code)
 
-    async def _run(self, *words: str) -> int:
-        self._child = start_child(
-            [sys.executable, "-P", "-m", "bot.sealer", *words], environment=self._environment
-        )
-        return await asyncio.to_thread(self._child.wait)
+    async def _run(self, *words: str) -> int | None:
+        """Return its exit code; None where it could not be started, or did not end."""
+        try:
+            self._child = start_child([*self._command, *words], environment=self._environment)
+            return await asyncio.to_thread(self._child.wait, self._within)
+        except subprocess.TimeoutExpired:
+            log.error("the sealer does not end and is killed", after=self._within)  # noqa: TRY400 - the trace says no more
+            await self.stop()
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("the sealer cannot be started", error=str(error))  # noqa: TRY400 - the trace says no more
+        return None
 
     async def stop(self) -> None:
         """End it, if it is there."""

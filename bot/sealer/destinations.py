@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -187,6 +188,7 @@ async def run_program(*argv: str, said: str = "") -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=environment,
+            start_new_session=True,
         )
     except OSError as error:
         raise NotPublishedError(f"{argv[0]} cannot be run: {error.strerror}") from error
@@ -197,7 +199,9 @@ async def run_program(*argv: str, said: str = "") -> str:
         raise NotPublishedError(f"{argv[0]} did not end within {ANSWER_WITHIN:g} s") from None
     finally:
         if program.returncode is None:
-            program.kill()
+            # With all that it started: a grandchild that keeps the pipes open would be waited for, for ever.
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
             await program.wait()
     if program.returncode != 0:
         told = errors.decode(errors="replace").strip()[-_SAID_LIMIT:]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from runbooks.model.action import ActionClass, Outcome, Receipt
 from runbooks.model.base import canonical
 from runbooks.model.plan import OutlinedAction, Part
-from runbooks.model.remediation import BRAKES, Closing, Ending
+from runbooks.model.remediation import BRAKES, STOPPED_BY_PERSON, Closing, Ending
 from runbooks.model.verdict import CheckResult, Verdict, worst
 from runbooks.policy.gate import GateState
 from runbooks.policy.story import Story
@@ -158,6 +158,11 @@ def ending_of_lost(story: Story) -> Closing:
             f"Its workflow is gone from Temporal, and it is not known whether this happened: {names}. "
             "A person must look."
         )
+    elif story.stop is not None:
+        ending, reason = Ending.STOPPED, STOPPED_BY_PERSON
+        sentence = f"It was stopped by {story.stop.key}, and its workflow is gone from Temporal."
+    elif (denied := next((gate for gate in story.gates if gate.outcome == "denied"), None)) is not None:
+        ending, reason, sentence = Ending.DENIED, "denied", denied.sentence or sentence
     elif story.actions:
         ending = Ending.FAILED
         done = ", ".join(f"{action.name} ({action.state})" for action in story.actions)

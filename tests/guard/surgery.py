@@ -118,7 +118,7 @@ class Surgery:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.world = World()
-        self.key = ListenerKey(Ed25519PrivateKey.generate())
+        self.key = ListenerKey.of(Ed25519PrivateKey.generate())
         self.ledger = new_ledger(folder / "ledger.db")
         self.performer = Performer(self.world.registry(), Connections())
         trusted = TrustedKeys.from_texts([], [self.key.public_text])
@@ -231,7 +231,7 @@ class Surgery:
 
     def forged(self, decision: Decision) -> SignedDecision:
         return (
-            ListenerKey(Ed25519PrivateKey.generate())
+            ListenerKey.of(Ed25519PrivateKey.generate())
             .sign(decision)
             .model_copy(update={"key_id": self.key.key_id})
         )

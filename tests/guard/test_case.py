@@ -8,6 +8,7 @@ from runbooks.model.record import SYSTEM, RecordKind
 from runbooks.model.remediation import CallIn, Closing, Ending, Order
 from runbooks.model.verdict import Verdict
 from runbooks.ports.case import GateSettlement, Joining, SecondLook, Verification
+from tests.ledger.material import entry
 
 
 async def test_admits_measures_and_plans(surgery):
@@ -134,3 +135,25 @@ async def test_joins_and_closes(surgery):
 
     assert (await surgery.kinds())[-3:] == ["alert.joined", "gate.closed", "ending"]
     assert (await surgery.examine(run="run-2")).withheld is None
+
+
+async def test_an_attempt_that_was_given_up_has_an_end_on_record(surgery):
+    """Its worker was lost and it was the last one: the ending does not leave its intent without an end."""
+    found = await surgery.examine()
+    key = {
+        "key": f"{found.remediation}/do/act/0",
+        "step": "act",
+        "name": "Act",
+        "uses": "test.keyed",
+        "attempt": 1,
+    }
+    intent = entry(f"{key['key']}/intent/1", found.remediation, kind=RecordKind.ACTION_INTENT, data=key)
+    await surgery.ledger.append(intent)
+    closing = Closing(
+        remediation=found.remediation, ending=Ending.FAILED, reason="lost", sentence="?", keep_lease=True
+    )
+
+    await surgery.case.close(closing)
+    await surgery.case.close(closing)
+
+    assert (await surgery.kinds())[-3:] == ["action.intent", "action.unknown", "ending"]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from runbooks.model.action import Outcome, Receipt
+from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Closing, Ending
 from runbooks.model.verdict import CheckResult, Verdict
 from runbooks.policy.endings import (
@@ -130,6 +131,9 @@ def test_a_failure_whose_beginnings_are_undone_is_still_a_failure():
         (Telling().admitted().planned().intent().unknown(), Ending.FAILED, "lost", True),
         (Telling().admitted().planned().intent(effect="tell").unknown(effect="tell"), Ending.FAILED, "interrupted", False),
         (Telling().admitted().planned().intent().receipt(), Ending.FAILED, "interrupted", False),
+        (Telling().admitted().planned().tell(RecordKind.STOP_ASKED), Ending.STOPPED, "stopped_by_person", False),
+        (Telling().admitted().planned().tell(RecordKind.STOP_ASKED).intent(), Ending.FAILED, "lost", True),
+        (Telling().admitted().planned().asked().answered("denied").gate_closed("denied"), Ending.DENIED, "denied", False),
     ],
 )  # fmt: skip
 def test_what_lost_its_workflow_has_an_ending_that_explains_it(told, ending, reason, keep_lease):

@@ -222,6 +222,32 @@ async def test_on_call_it_refuses_a_ledger_that_went_back_and_is_called_again(tm
     ledger.close()
 
 
+async def test_on_call_one_that_hangs_is_killed_and_called_again(tmp_path: Path) -> None:
+    """And one that cannot be started ends nothing but its own call."""
+    ledger, called = Ledger.open(settings_of(tmp_path).ledger), tmp_path / "called"
+    end(ledger, 1)
+    clock = Clock()
+    for command in (
+        ("sh", "-c", f"echo once >> {called}; exec sleep 600", "-"),
+        (str(tmp_path / "missing"),),
+    ):
+        sealer = SealerOnCall(
+            ledger, settings_of(tmp_path), monotonic=clock, look_every=0.01, within=0.2, command=command
+        )
+        calling = asyncio.create_task(sealer.supervise())
+        if called.exists():
+            await clock.wait_until(lambda: clock.now > 10_000, what="some calls", step=100)
+        else:
+            await clock.wait_until(
+                lambda: called.exists() and called.read_text().count("once") > 1, what="it is called again"
+            )
+        assert not calling.done()
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        await sealer.stop()
+    ledger.close()
+
+
 def test_the_child_gets_no_secret(tmp_path: Path) -> None:
     """Of the settings only those that a sealer needs."""
     settings = settings_of(

@@ -20,6 +20,7 @@ from bot.sealer.destinations import (
     NotPublishedError,
     SshDestination,
     name_of,
+    run_program,
 )
 from bot.sealer.memory import Memory
 from bot.sealer.publishing import Publisher
@@ -184,3 +185,14 @@ async def test_what_was_published_is_what_a_verifier_reads(ledger: Ledger, tmp_p
     [anchor] = read_anchors(out, [memory.key])
 
     assert anchor.note.checkpoint.size == 1
+
+
+async def test_a_program_that_does_not_end_is_killed_with_what_it_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A grandchild that keeps the pipes open keeps nobody waiting."""
+    monkeypatch.setattr("bot.sealer.destinations.ANSWER_WITHIN", 0.3)
+
+    async with asyncio.timeout(30):
+        with pytest.raises(NotPublishedError, match="did not end within"):
+            await run_program("sh", "-c", "sleep 600 & wait")
