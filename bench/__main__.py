@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 import uvloop
 from rich.console import Console
@@ -76,6 +77,8 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     console.print(clicks.render(pressed))
     found = await ledger.measure_all()
     console.print(ledger.render(found))
+    share = await ledger.measure_share(_alert_to_action(done))
+    console.print(ledger.render_share(share))
     spoken = language.measure()
     console.print(language.render(spoken))
     if arguments.out:
@@ -85,10 +88,19 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
             "passes": [vars(one) for one in done],
             "clicks": asdict(pressed),
             "ledger": [asdict(each) for each in found],
+            "share": asdict(share),
             "language": asdict(spoken),
         }
         arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         console.print(f"written: {arguments.out}")
+
+
+def _alert_to_action(done: Iterable[Pass]) -> float:
+    """Return the median of the product's passes; of the others' where it was not measured."""
+    medians = {each.contender: [] for each in done}
+    for each in done:
+        medians[each.contender].append(each.metrics["idle_action_p50"])
+    return median(medians.get(PARAMEDIC) or next(iter(medians.values())))
 
 
 def warn_if_loaded(console: Console) -> None:

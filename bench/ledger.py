@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 import uvloop
 from rich import box
@@ -30,6 +30,7 @@ from tests.postgres import find_programs, postgres
 
 CALLERS = (1, 64)
 SECONDS = 1.5
+COMMITS, RECORDS, PAUSE = 100, 2, 0.01  # of each kind; records in each; seconds between them
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,50 @@ def _entry(event_id: str, stream: str) -> Entry:
         outcome="ok",
         data={"what": "started", "note": "x" * 300},
     )
+
+
+@dataclass(frozen=True)
+class Share:
+    """How long an alert waits for the ledger until its action begins, on its way through an idle installation.
+
+    It waits four times: for the inbox and for the intent until they are on the disk; for the admission, and
+    for the checks with the plan, until they are written.
+
+    Attributes:
+        waits_ms: the medians of both kinds of commit, twice each, in milliseconds.
+        of_ms: from the alert to its action.
+    """
+
+    waits_ms: float
+    of_ms: float
+
+
+async def measure_share(alert_to_action_ms: float) -> Share:
+    """Measure both kinds of commit on SQLite, with pauses as between the steps of a remediation."""
+    with tempfile.TemporaryDirectory(prefix="paramedic-bench-") as folder:
+        ledger = Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}")
+        try:
+            waits = [await _wait_for_commit(ledger, durable=durable) for durable in (True, False)]
+        finally:
+            ledger.close()
+    return Share(2 * sum(waits), alert_to_action_ms)
+
+
+async def _wait_for_commit(ledger: Ledger, *, durable: bool) -> float:
+    took: list[float] = []
+    for number in range(COMMITS):
+        entries = [_entry(f"share/{durable}/{number}/{each}", "R-SHARE1") for each in range(RECORDS)]
+        begun = time.perf_counter()
+        await ledger.write(lambda t: [t.append(each) for each in entries], durable=durable)  # noqa: B023 - awaited here
+        took.append(time.perf_counter() - begun)
+        await asyncio.sleep(PAUSE)
+    return median(took) * 1000
+
+
+def render_share(share: Share) -> str:
+    """Return the line for people."""
+    percent = 100 * share.waits_ms / share.of_ms
+    return f"The ledger's share of alert to action: {share.waits_ms:.1f} of {share.of_ms:.1f} ms ({percent:.0f} %)."
 
 
 @contextmanager
