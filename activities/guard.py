@@ -62,6 +62,7 @@ class Commission:
         receipt: set where nothing is to be done: done before, refused, or unknown for good.
         unresolved: an earlier attempt's outcome is unknown, and this one is made under the same key.
         probe: an earlier attempt's outcome is unknown, and the target is to be asked first.
+        asks_about: the number of that attempt.
         begun_at: when the first attempt's intent was recorded.
         prepared: what the first attempt had seen right before it acted.
         decided_at: by the monotonic clock, in seconds; it is about to be too late when the attempt's
@@ -71,6 +72,7 @@ class Commission:
     receipt: Receipt | None = None
     unresolved: bool = False
     probe: bool = False
+    asks_about: int = 0
     begun_at: datetime | None = None
     prepared: dict[str, Any] | None = None
     decided_at: float = field(default_factory=time.monotonic)
@@ -117,7 +119,7 @@ class Guard(Interceptor):
             if order.iteration > 1:
                 await self._wait_for_earlier(assignment)
             commission = await self._commission(assignment)
-            if commission.probe:
+            while commission.probe:
                 commission = await self._settle_by_probe(assignment, commission)
         except LedgerError as error:
             sentence = f"The ledger cannot be written: {error}"
@@ -153,9 +155,13 @@ class Guard(Interceptor):
             prepared = await self._prepare(assignment, now)
             braked = await self._braked(assignment, datetime.now(UTC))  # it may have taken its time
         if braked is not None:
-            return await self._ledger.write(lambda t: _refuse(t, assignment, braked))
+            return await self._ledger.write(
+                lambda t: _overtaken(t, assignment) or _refuse(t, assignment, braked)
+            )
         if isinstance(prepared, Receipt):
-            return await self._ledger.write(lambda t: _leave_undone(t, assignment, prepared))
+            return await self._ledger.write(
+                lambda t: _overtaken(t, assignment) or _leave_undone(t, assignment, prepared)
+            )
         return await self._ledger.write(lambda t: self._decide(t, assignment, now, prepared))
 
     async def _prepare(self, assignment: Assignment, now: datetime) -> dict[str, Any] | Receipt:
@@ -188,16 +194,8 @@ class Guard(Interceptor):
     ) -> Commission:
         """Decide about one attempt and record the intent, all in one transaction."""
         order = assignment.order
-        later = _later_intents(assignment)
-        transaction.look_up((f"{order.key}/receipt", f"{order.key}/intent/{order.attempt}", *later))
-        for key in _keys_up_to(order):
-            # Also where people said that it is to be done again: they did not know of this receipt.
-            if (done := transaction.find(f"{key}/receipt")) is not None:
-                return Commission(receipt=assignment.recorded(done.data, done.outcome))
-        if any(transaction.find(event) is not None for event in later):
-            # This worker stood still before it came here, and somebody else has gone on meanwhile.
-            sentence = "A later attempt has begun; what became of it is on record."
-            return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, sentence, "too_late"))
+        if (overtaken := _overtaken(transaction, assignment)) is not None:
+            return overtaken
         try:
             self._object(transaction.connection, assignment)
         except RefusedError as error:
@@ -207,7 +205,7 @@ class Guard(Interceptor):
         if order.attempt > assignment.planned.attempts:
             used_up = assignment.receipt(Outcome.NOT_SENT, "All attempts are used up.", "exhausted")
             return Commission(receipt=used_up)
-        transaction.append(assignment.intent(prepared))
+        _begin(transaction, assignment, prepared, at=now)
         return Commission(begun_at=now)
 
     def _object(self, connection: Connection, assignment: Assignment) -> None:
@@ -276,10 +274,18 @@ class Guard(Interceptor):
         return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, answer.sentence, reason))
 
     async def _begin_again(self, assignment: Assignment, commission: Commission) -> Commission:
-        """Record the intent of an attempt after one that was not applied, if nothing forbids it by now."""
+        """Record the intent of an attempt after one that was not applied, if nothing forbids it by now.
+
+        This worker may have stood still since it asked the target: what others began meanwhile counts.
+        """
         braked = await self._braked(assignment, datetime.now(UTC))
 
         def begin(transaction: Transaction) -> Commission:
+            if (overtaken := _overtaken(transaction, assignment)) is not None:
+                return overtaken
+            earlier = _unresolved(transaction, assignment.order)
+            if earlier is not None and earlier.attempt != commission.asks_about:
+                return _inquire(transaction, assignment, earlier)
             try:
                 if braked is not None:
                     raise braked
@@ -288,7 +294,7 @@ class Guard(Interceptor):
                 receipt = assignment.receipt(Outcome.REFUSED, str(error), error.reason)
                 transaction.append(assignment.refusal(receipt))
                 return Commission(receipt=receipt)
-            transaction.append(assignment.intent(commission.prepared or {}))
+            _begin(transaction, assignment, commission.prepared or {}, at=datetime.now(UTC))
             return Commission(begun_at=commission.begun_at)
 
         return await self._ledger.write(begin)
@@ -311,11 +317,12 @@ class Guard(Interceptor):
     ) -> Receipt:
         begun = time.monotonic()
         seconds = assignment.planned.timeout.total_seconds()
-        if begun - decided_at > seconds:
+        left = seconds - (begun - decided_at)  # others wait for as long as it may act after its intent
+        if left <= 0:
             # This process stood still.  Somebody else may have concluded by now that it is dead.
             return assignment.receipt(Outcome.NOT_SENT, "It came to this too late.", "too_late")
         try:
-            async with _heartbeating(), asyncio.timeout(seconds):
+            async with _heartbeating(), asyncio.timeout(left):
                 result = await act()
             receipt = assignment.receipt(Outcome.OK, result.sentence, output=within_limit(result.output))
         except NotSentError as error:
@@ -387,6 +394,32 @@ class _Earlier:
     prepared: dict[str, Any]
 
 
+def _begin(
+    transaction: Transaction, assignment: Assignment, prepared: dict[str, Any], *, at: datetime
+) -> None:
+    """Record the intent, and keep the target for as long as the action and the look at its result may take."""
+    order = assignment.order
+    transaction.append(assignment.intent(prepared))
+    looks = max((each.within for each in assignment.plan.verify), default=timedelta())
+    until = at + assignment.planned.timeout + looks + leases.LEASE_SPAN
+    leases.prolong_lease(transaction, order.remediation, order.fencing, until=until)
+
+
+def _overtaken(transaction: Transaction, assignment: Assignment) -> Commission | None:
+    """Return what an attempt comes to that is not to be made: it is done, or others have gone on after it."""
+    order, later = assignment.order, _later_intents(assignment)
+    transaction.look_up((f"{order.key}/receipt", f"{order.key}/intent/{order.attempt}", *later))
+    for key in _keys_up_to(order):
+        # Also where people said that it is to be done again: they did not know of this receipt.
+        if (done := transaction.find(f"{key}/receipt")) is not None:
+            return Commission(receipt=assignment.recorded(done.data, done.outcome))
+    if any(transaction.find(event) is not None for event in later):
+        # This worker stood still before it came here, and somebody else has gone on meanwhile.
+        sentence = "A later attempt has begun; what became of it is on record."
+        return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, sentence, "too_late"))
+    return None
+
+
 def _unresolved(transaction: Transaction, order: ActionOrder) -> _Earlier | None:
     """Return the newest attempt so far whose outcome nobody recorded, or recorded as unknown.
 
@@ -408,7 +441,9 @@ def _inquire(transaction: Transaction, assignment: Assignment, earlier: _Earlier
     transaction.append(assignment.lost(earlier.attempt))
     kind = assignment.each.declaration.kind
     if kind is ActionClass.PROBED:
-        return Commission(probe=True, begun_at=earlier.begun_at, prepared=earlier.prepared)
+        return Commission(
+            probe=True, asks_about=earlier.attempt, begun_at=earlier.begun_at, prepared=earlier.prepared
+        )
     if kind is ActionClass.OPAQUE or assignment.order.attempt > assignment.planned.attempts:
         sentence = "Nobody can know whether an earlier attempt happened."
         return Commission(receipt=assignment.receipt(Outcome.UNKNOWN, sentence, "needs_person"))

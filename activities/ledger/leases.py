@@ -38,6 +38,9 @@ _PASS_ON = Prepared(
     .returning(lease.c.fencing)
 )
 _RENEW = Prepared(update(lease).where(_mine).values(expires_at=bindparam("until")))
+_PROLONG = Prepared(
+    update(lease).where(_mine, lease.c.expires_at < bindparam("until")).values(expires_at=bindparam("until"))
+)
 _KEEP = Prepared(update(lease).where(_of_holder).values(expires_at=None))
 _RESUME = Prepared(update(lease).where(_of_holder).values(expires_at=bindparam("until")))
 _RELEASE = Prepared(update(lease).where(_of_holder).values(remediation=FREE, expires_at=None))
@@ -87,6 +90,11 @@ def take_lease(transaction: Transaction, target: str, holder: str, *, at: dateti
 def renew_lease(transaction: Transaction, holder: str, fencing: int, *, at: datetime) -> bool:
     """Lengthen the holder's lease from now on.  False: it is no longer its own."""
     return _RENEW.run(transaction.tables, holder=holder, number=fencing, until=at + LEASE_SPAN) == 1
+
+
+def prolong_lease(transaction: Transaction, holder: str, fencing: int, *, until: datetime) -> None:
+    """Let the holder's own lease last until then at least; one that is kept for ever stays so."""
+    _PROLONG.run(transaction.tables, holder=holder, number=fencing, until=until)
 
 
 def holds_lease(connection: Connection, holder: str, fencing: int) -> bool:

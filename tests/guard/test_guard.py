@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from activities.actions import Probe, ProbeAnswer
-from activities.ledger import freezes, records
+from activities.ledger import freezes, leases, records
 from runbooks.errors import FailedError, NotSentError, UnknownOutcomeError
 from runbooks.model.action import Outcome
 from runbooks.model.decision import Answer, Principal
@@ -92,6 +92,18 @@ async def test_acts_on_the_plan_on_record_after_a_restart(surgery):
     surgery.plans._known.clear()
 
     assert (await surgery.attend(surgery.order())).sentence == "mended 0.5"
+
+
+async def test_whoever_acts_keeps_the_target_until_its_result_was_looked_at(surgery):
+    """However long the steps before took: nobody else begins there in the middle of it."""
+    found = await surgery.examine()
+    before = surgery.ledger.read_now(lambda c: leases.holder_of(c, "web"))
+
+    await surgery.attend(surgery.order())
+
+    after = surgery.ledger.read_now(lambda c: leases.holder_of(c, "web"))
+    assert (before.remediation, after.remediation) == (found.remediation, found.remediation)
+    assert after.until > before.until
 
 
 async def test_refuses_without_the_lease(surgery):
