@@ -77,6 +77,7 @@ class Board:
         self._untold: list[_News] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._changed = False
+        self._is_left = False  # nobody keeps it up to date any more
         self._woken = asyncio.Event()
         self._tell_at = 0.0  # by the loop's clock
         self._pause = FIRST_PAUSE
@@ -91,8 +92,10 @@ class Board:
 
         Raises:
             SlackRefusedError: Slack said no.
-            SlackAwayError: Slack does not answer.
+            SlackAwayError: Slack does not answer, or the board is over: it must be opened again.
         """
+        if self._is_left:
+            raise SlackAwayError("the board", "it is over, and is opened again", maybe_sent=False)
         since = max(told, self._queued.get(story.remediation, -1))
         news = [record for record in stream if record.seq > since]
         if news:
@@ -139,6 +142,7 @@ class Board:
                 await self._rest(error)
             else:
                 self._pause = FIRST_PAUSE
+        self._is_left = True
 
     async def load(self, rows: Sequence[Card]) -> None:
         """Take in what sits here already.

@@ -38,7 +38,7 @@ from bot.slack.message import say
 from bot.slack.people import SlackPeople
 from bot.slack.poster import CHANNEL_GONE, Draft, Poster
 from bot.slack.progress import Progress, render_progress
-from bot.slack.seating import INCIDENT_LASTS, Seating, Spot
+from bot.slack.seating import INCIDENT_LASTS, Seating, Spot, SpotGivenUpError
 from bot.slack.sender import Posted, SlackAwayError, SlackRefusedError, Urgency
 from bot.slack.text import code, line, moment, person
 from runbooks.errors import LedgerError
@@ -61,6 +61,8 @@ LINE_PAUSE = 1.0  # seconds in which short lines gather into one message
 LINES_TOGETHER = 15
 FIRST_PAUSE = 1.0  # seconds before a desk tries again after Slack said no; doubles
 LONGEST_PAUSE = 60.0
+GOOD_WHILE = timedelta(minutes=5)
+"""Where the ledger could be followed for so long, its next trouble is a new one."""
 
 QUIET_REASONS = frozenset({"cooldown"})
 """Reasons for withholding of which Slack says nothing."""
@@ -132,10 +134,13 @@ class Presenter:
         """Show what is recorded, and what will be, until cancelled."""
         pause = FIRST_PAUSE
         while True:
+            began = self._clock()
             try:
                 await self._follow()
             except* LedgerError as errors:
                 LOG.warning("the ledger cannot be followed", error=str(errors.exceptions[0]))
+            if self._clock() - began > GOOD_WHILE:
+                pause = FIRST_PAUSE
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -190,10 +195,12 @@ class Presenter:
             desk.news.clear()
             ended = await self._try_to_show(desk, first)
             if ended is None:
+                self._note_failure(desk)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             pause = FIRST_PAUSE
+            self._give_up_spot(desk)
             if desk.news.is_set():
                 continue
             desk.pending = None
@@ -206,7 +213,7 @@ class Presenter:
         """Return whether it has ended; None: it could not be shown, and must be tried again."""
         try:
             return await self._show_line(first) if first.stream == SYSTEM else await self._show(desk)
-        except (SlackRefusedError, SlackAwayError, LedgerError) as error:
+        except (SlackRefusedError, SlackAwayError, SpotGivenUpError, LedgerError) as error:
             LOG.warning("not shown in Slack yet", remediation=desk.remediation, error=str(error))
         except Exception:  # one odd remediation must not take all other cards away
             LOG.exception("not shown in Slack yet", remediation=desk.remediation)
@@ -245,8 +252,10 @@ class Presenter:
 
     async def _show_first(self, stream: list[Record], story: Story) -> None:
         if _is_silent(story, self._clock()):
+            self._give_up_spot(self._desks[story.remediation])
             await self._keep(story, Posted(channel="", ts=""), SILENT)
         elif story.plan is None and story.ending is not None:
+            self._give_up_spot(self._desks[story.remediation])  # a line may take long, and others wait
             whom = f"{await self._people.mention(story.tell)} " if story.tell else ""
             await self._keep(story, await self._say_line(f"{whom}{_short_line(story)}"), LINE)
         else:
@@ -264,10 +273,23 @@ class Presenter:
             await self._post(spot, stream, story)
         else:
             place = await asyncio.shield(spot.posted)
-            board = await self._boards.open(place)
             before_all = stream[0].seq - 1
-            await self._keep(story, board.place, CARD, shown=before_all)
+            await self._keep(story, place, CARD, shown=before_all)
+            board = await self._boards.open(place)  # last, for it could be over before anything else is done
             await board.show(stream, story, told=before_all)
+
+    def _note_failure(self, desk: _Desk) -> None:
+        """Let others try who wait for this desk's message, if it fails again and again."""
+        if desk.spot is not None and not desk.spot.posted.done():
+            self._seating.failed(desk.spot)
+            if desk.spot.posted.done():
+                desk.spot = None
+
+    def _give_up_spot(self, desk: _Desk) -> None:
+        """Let others go on who wait for a message that this desk was to post, and does not."""
+        if desk.spot is not None and not desk.spot.posted.done():
+            self._seating.give_up(desk.spot)
+            desk.spot = None
 
     async def _post(self, spot: Spot, stream: list[Record], story: Story) -> None:
         place = await self._post_card(story)

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 
 from bot.slack.sender import Posted
 from bot.slack.text import code
+from runbooks.errors import ParamedicError
 from runbooks.model.alert import Alert
 
 NEW_MESSAGES = 4
@@ -39,8 +40,20 @@ INCIDENT_LASTS = timedelta(hours=1)
 SEATS = 300
 """Remediations that share one message at most."""
 
+TRIES = 3
+"""How often the first of a message may fail to post it before one of those who wait may try."""
+
 STORM = "storm"
 _UNGROUPED = ":{}"
+
+
+class SpotGivenUpError(ParamedicError):
+    """Whoever was to post the message does not; those who wait for it take a seat anew."""
+
+    code = "spot_given_up"
+
+    def __init__(self) -> None:
+        super().__init__("the message that it was to share was not posted; it is seated anew")
 
 
 @dataclass
@@ -50,12 +63,15 @@ class Spot:
     Attributes:
         keys: what it is known by; empty: nobody can join.
         lasts: how long after `last_at` others may join.
+        failures: how often it could not be posted.
+        posted: where it is; fails with `SpotGivenUpError` where it will not be posted.
     """
 
     keys: set[str]
     lasts: timedelta
     last_at: datetime
     taken: int = 1
+    failures: int = 0
     posted: asyncio.Future[Posted] = field(default_factory=asyncio.Future)
 
     def takes_in(self, now: datetime) -> bool:
@@ -73,7 +89,7 @@ class Seating:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._spots: dict[str, Spot] = {}
-        self._begun: deque[datetime] = deque()
+        self._begun: deque[tuple[datetime, Spot]] = deque()
 
     def restore(self, known: Iterable[tuple[str, Posted]]) -> None:
         """Take over from an earlier process which messages others could still join."""
@@ -95,8 +111,21 @@ class Seating:
         spot = Spot(set(), STORM_LASTS if storm else INCIDENT_LASTS, now)
         self._name(spot, group)
         self._name(spot, STORM if storm else "")
-        self._begun.append(now)
+        self._begun.append((now, spot))
         return spot, True
+
+    def failed(self, spot: Spot) -> None:
+        """Note that a message could not be posted; after a few times one that others wait for is given up."""
+        spot.failures += 1
+        if spot.keys and spot.failures >= TRIES:
+            self.give_up(spot)
+
+    def give_up(self, spot: Spot) -> None:
+        """Let nobody join, or wait for, a message that is not going to be posted."""
+        self._spots = {key: known for key, known in self._spots.items() if known is not spot}
+        self._begun = deque(begun for begun in self._begun if begun[1] is not spot)
+        spot.posted.set_exception(SpotGivenUpError())
+        spot.posted.exception()  # often nobody waits, and asyncio would complain
 
     def _joined(self, key: str, now: datetime) -> Spot | None:
         spot = self._spots.get(key)
@@ -112,7 +141,7 @@ class Seating:
             self._spots[key] = spot
 
     def _is_storm(self, now: datetime) -> bool:
-        while self._begun and now - self._begun[0] > MINUTE:
+        while self._begun and now - self._begun[0][0] > MINUTE:
             self._begun.popleft()
         return len(self._begun) >= NEW_MESSAGES
 
