@@ -13,7 +13,9 @@ The system's own records stay.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
@@ -31,13 +33,14 @@ _record = schema.record.c
 _remediation = schema.remediation.c
 _lease = schema.lease.c
 _blob = schema.blob.c
+_inbox = schema.inbox.c
 
 
 class Prunable(Value):
     """What may be pruned, and how many remediations of that time may not.
 
     Attributes:
-        raws: SHA-256 of the messages that only records of that time name, hex.
+        raws: SHA-256 of the messages that only records of that time name, hex; without those of what is open.
         unfinished: that have not ended, or still hold their target.
         unpublished: that stand under no checkpoint outside the database.
     """
@@ -99,16 +102,43 @@ def find_prunable(connection: Connection, before: datetime, published: int) -> P
 
 
 def _raws_of_old(connection: Connection, before: datetime, published: int) -> tuple[str, ...]:
-    """Return the hashes of messages that are kept, and that no newer record names."""
+    """Return the hashes of messages that are kept, and that nothing newer and nothing open came in by."""
+    is_open = _open_entries(connection)
     query = select(_record.seq, _record.at, _record.body).where(
         _record.kind == RecordKind.ALERT_RECEIVED.value
     )
-    old, new = set[str](), set[str]()
+    old, staying = set[str](), set[str]()
     for row in connection.execute(query.execution_options(yield_per=1000)):
         is_old = row.at < schema.instant_text(before) and row.seq < published
-        (old if is_old else new).add(raw_of(parse_body(bytes(row.body))))
+        content = parse_body(bytes(row.body))
+        goes = is_old and is_open.isdisjoint(_entries_in(content))
+        (old if goes else staying).add(raw_of(content))
     kept = {bytes(sha256).hex() for sha256 in connection.execute(select(_blob.sha256)).scalars()}
-    return tuple(sorted((old - new) & kept))
+    return tuple(sorted((old - staying) & kept))
+
+
+def _open_entries(connection: Connection) -> set[str]:
+    """Return the ids of the inbox's entries that wait, or that a remediation took in which is open or holds a target."""
+    waiting = select(_inbox.entry).where(_inbox.done_at.is_(None))
+    unended = select(_remediation.id).where(_remediation.ended_at.is_(None))
+    holders = select(_lease.remediation).where(_lease.remediation != "")
+    taken_in = select(_record.body).where(
+        _record.kind.in_([RecordKind.ADMISSION.value, RecordKind.ALERT_JOINED.value]),
+        _record.stream.in_(unended.union(holders)),
+        _record.body != PRUNED,
+    )
+    bodies = connection.execute(taken_in).scalars()
+    named = {entry for body in bodies for entry in _entries_in(parse_body(bytes(body)))}
+    return named.union(connection.execute(waiting).scalars())
+
+
+def _entries_in(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of the inbox's entries that a body names."""
+    data = content.get("data")
+    if isinstance(data, dict):
+        many = data.get("entries")
+        named = [data.get("entry"), *(many if isinstance(many, list) else ())]
+        yield from (each for each in named if isinstance(each, str))
 
 
 def prune(transaction: Transaction, what: Prunable, order: PruningOrder) -> Record:

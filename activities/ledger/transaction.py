@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, select, update
 
 from activities.ledger import openings, schema
-from activities.ledger.bodies import recordable, recordable_text, write_body
+from activities.ledger.bodies import COLUMNS, PRUNED, recordable, recordable_text, write_body
 from activities.ledger.merkle import Frontier, leaf_hash
 from activities.ledger.prepared import Prepared, PreparedForEach, PreparedInsert
+from runbooks.errors import RefusedError
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 
 Clock = Callable[[], datetime]
@@ -28,6 +29,10 @@ _MOVE_HEAD = Prepared(update(schema.head).values(n=bindparam("size"), frontier=b
 _COUNT_BARRIER = Prepared(update(schema.head).values(barriers=schema.head.c.barriers + 1))
 _INSERT = PreparedInsert(schema.record)
 _FIND = PreparedForEach(_record.event_id, lambda is_asked: select(_record.body).where(is_asked))
+_FIND_PRUNED = PreparedForEach(
+    _record.event_id,
+    lambda is_asked: select(*(_record[name] for name in COLUMNS)).where(is_asked, _record.body == PRUNED),
+)
 _LAST_OF_STREAM = Prepared(
     select(_record.stream_seq, _record.leaf, _record.kind)
     .where(_record.stream == bindparam("stream"))
@@ -36,6 +41,9 @@ _LAST_OF_STREAM = Prepared(
 )
 
 STREAMS_REMEMBERED = 4096
+
+_REPORTS = frozenset({RecordKind.ACTION_RECEIPT, RecordKind.ACTION_UNKNOWN, RecordKind.ACTION_REFUSED})
+"""What became of an action: it allows nothing, so it may come again after its remediation was pruned."""
 
 
 def _utc_now() -> datetime:
@@ -90,6 +98,7 @@ class Transaction:
         self._known_tails = tails.at(roots)
         self._moved_tails: dict[str, Tail] = {}
         self._seen: dict[str, Record | None] = {}
+        self._pruned: dict[str, Record] = {}
         self._staged: list[dict[str, Any]] = []
         self._openings: list[openings.Row] = []
         self._afterwards: list[Callable[[], None]] = []
@@ -123,7 +132,7 @@ class Transaction:
         return self._tail(stream).length
 
     def find(self, event_id: str) -> Record | None:
-        """Return the record of this event, or None."""
+        """Return the record of this event, or None; what was pruned cannot be read here any more."""
         if event_id not in self._seen:
             self.look_up((event_id,))
         return self._seen[event_id]
@@ -134,9 +143,17 @@ class Transaction:
         if not unknown:
             return
         self._seen.update(dict.fromkeys(unknown))
-        bodies = (body for (body,) in _FIND.rows(self._connection, unknown))
+        bodies = [body for (body,) in _FIND.rows(self._connection, unknown)]
+        if PRUNED in bodies:
+            self._look_up_pruned(unknown)
         for record in openings.read_records(self._connection, bodies):
             self._seen[record.event_id] = record
+
+    def _look_up_pruned(self, event_ids: Iterable[str]) -> None:
+        """Learn what still stands beside the bodies of those that were pruned."""
+        for row in _FIND_PRUNED.rows(self._connection, event_ids):
+            left = Record(**dict(zip(COLUMNS, row, strict=True)), data={})
+            self._pruned[left.event_id] = left
 
     def append(self, entry: Entry) -> Record:
         """Stage one record and return it with its place.
@@ -145,13 +162,19 @@ class Transaction:
         ending has counted the records before it and stays the last of its stream: what comes later,
         the receipt of an attempt that was given up for instance, stands in the system's.
 
+        Where it was recorded and pruned, what became of an action is not recorded again either: what is
+        left of the record is returned, without `data`.
+
         Raises:
+            RefusedError: it was pruned, and is more than a report of what became of an action.
             ValueError: `at` has no time zone, or `data` holds what JSON cannot.
         """
         event_id = recordable_text(entry.event_id)
         known = self.find(event_id)
         if known is not None:
             return known
+        if event_id in self._pruned:
+            return self._append_again(entry, self._pruned[event_id])
         stream = recordable_text(entry.stream)
         tail = self._tail(stream)
         if tail.ended and stream != SYSTEM:
@@ -169,6 +192,22 @@ class Transaction:
             "at": schema.instant_text(entry.at or self.now),
         }
         return self._stage(columns, recordable(entry.data), tail)
+
+    def _append_again(self, entry: Entry, left: Record) -> Record:
+        """Return what is left of this event's record, which was pruned; one with another outcome is kept beside it.
+
+        Raises:
+            RefusedError: something would be done because of it.
+        """
+        if entry.kind not in _REPORTS:
+            raise RefusedError(
+                "pruned",
+                f"{left.event_id} was recorded and pruned: it stands in the export that was made of it. "
+                "What is needed again needs a remediation of its own: send the alert anew",
+            )
+        if left.outcome == recordable_text(entry.outcome):
+            return left
+        return self.append(entry.model_copy(update={"event_id": f"{entry.event_id}/late"}))
 
     def _stage(self, columns: dict[str, Any], data: dict[str, Any], tail: Tail) -> Record:
         staged = Record(**columns, data=data)

@@ -24,6 +24,7 @@ from activities.ledger.walking import Anchor
 from bot.cli.exits import Exit
 from bot.cli.here import SOURCE, who
 from bot.cli.terminal import AsJson, complain, settings, show_json, show_line
+from bot.sealer.files import sync_folder
 from bot.sealer.memory import public_keys_in
 from bot.sealer.state import read_state
 from bot.visible import visible
@@ -59,11 +60,13 @@ def prune_ledger(
     Everything is exported first, with all values, and the export verified.  Then the bodies of remediations
     that ended before that time are deleted, with what stands behind their commitments, and the messages
     that alerts came in by.  The ledger still verifies.  What is open, holds a target, or stands under no
-    checkpoint outside the database stays.  With PostgreSQL only the owner of the tables may do it.
+    checkpoint outside the database stays.  With PostgreSQL only the owner of the tables may do it.  While
+    the sealer refuses to sign, nothing is pruned.
 
     Example: paramedic ledger prune --before 2026-01-01 --export ledger-2025.jsonl
     """
     earlier = before.replace(tzinfo=UTC)
+    _sealer_must_sign()
     with closing(Ledger.open(settings().ledger, create=False)) as ledger:
         keys = public_keys_in(settings().sealers_folder)
         known = _anchors(anchors, keys)
@@ -101,6 +104,21 @@ def _left(what: Prunable) -> str:
     reasons = {"not finished": what.unfinished, "under no checkpoint outside yet": what.unpublished}
     stays = [f"{count} {reason}" for reason, count in reasons.items() if count]
     return f"; {' and '.join(stays)}" if stays else ""
+
+
+def _sealer_must_sign() -> None:
+    """Refuse to go on while the sealer does: nothing may be taken out of a ledger that is in doubt.
+
+    Raises:
+        RefusedError: it does not sign what the ledger holds.
+    """
+    state = read_state(settings().sealers_folder)
+    if state is not None and state.refused:
+        raise RefusedError(
+            "not_sealed",
+            f"nothing is pruned while the sealer refuses to sign: {state.refused}; "
+            "mend that, let the sealer run again, and prune then",
+        )
 
 
 def _anchors(place: Path | None, keys: list[PublicKey]) -> list[Anchor]:
@@ -145,6 +163,7 @@ def _archive(ledger: Ledger, file: Path, keys: list[PublicKey], anchors: list[An
         if report.state is not VerifiedState.OK:
             raise RefusedError("not_verified", f"nothing is pruned: the export is not good: {report.problem}")
         file.hardlink_to(draft)
+        sync_folder(file.parent)  # or a power cut could take the name, when the bodies are gone already
     except OSError as error:
         raise LedgerError(f"{file} cannot be written: {error.strerror}") from error
     finally:
@@ -153,9 +172,11 @@ def _archive(ledger: Ledger, file: Path, keys: list[PublicKey], anchors: list[An
 
 
 def _write(file: Path, lines: Iterable[bytes]) -> str:
-    """Write `lines` to the disk, and return their SHA-256."""
+    """Write `lines` to the disk, for the owner's eyes only, and return their SHA-256."""
     digest = hashlib.sha256()
-    with file.open("wb", buffering=_PIECE) as output:
+    file.unlink(missing_ok=True)  # of one who crashed
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb", buffering=_PIECE) as output:
         for line in lines:
             digest.update(line)
             output.write(line)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
-from activities.ledger import blobs, leases, records, remediations, schema
+from activities.ledger import blobs, inbox, leases, records, remediations, schema
 from activities.ledger.blobs import Blob
 from activities.ledger.bundles import bundle
 from activities.ledger.checkpoints import Seal, grown, keep
@@ -23,6 +23,7 @@ from activities.ledger.notes import FIRST, Checkpoint, PublicKey, write_note
 from activities.ledger.pruning import Prunable, PruningOrder, find_prunable, prune
 from activities.ledger.store import Ledger
 from activities.ledger.verification import verify
+from activities.spool import append_late
 from runbooks.errors import RefusedError
 from runbooks.model.record import RecordKind
 from runbooks.model.remediation import Ending
@@ -30,6 +31,7 @@ from tests.ledger.history import PRIVATE_KEY
 from tests.ledger.material import (
     BOTH,
     NIGHT,
+    WINDOW,
     admitted,
     call,
     closing,
@@ -168,6 +170,63 @@ def test_only_what_is_finished_old_and_sealed_outside_may_be_pruned(ledger: Ledg
 
     assert (found.streams, found.unfinished, found.unpublished) == ((old,), 2, 0)
     assert (unsealed.streams, unsealed.raws, unsealed.unfinished, unsealed.unpublished) == ((), (), 2, 2)
+
+
+@BOTH
+def test_the_message_of_what_is_open_stays(ledger: Ledger) -> None:
+    """While its entry waits, its remediation has not ended, or a target is held; then it goes."""
+    offered = [delivery("web-1")]
+    taken = ledger.write_now(
+        lambda t: inbox.accept(t, offered, at=NIGHT, duplicate_window=WINDOW, raw=RAW)
+    ).entries
+    ids = [each.entry for each in taken]
+    found = {"waiting": prunable(ledger).raws}
+    name = admitted(ledger, call(*ids)).remediation
+    ledger.write_now(lambda t: inbox.done(t, ids, at=NIGHT))
+    found["open"] = prunable(ledger).raws
+    ledger.write_now(lambda t: remediations.close(t, closing(name, Ending.FAILED, keep_lease=True), at=NIGHT))
+    found["held"] = prunable(ledger).raws
+    ledger.write_now(lambda t: leases.release_lease(t, name))
+    found["ended"] = prunable(ledger).raws
+
+    assert found == {"waiting": (), "open": (), "held": (), "ended": (RAW.sha256.hex(),)}
+
+
+@BOTH
+def test_a_report_that_was_pruned_is_not_recorded_again(ledger: Ledger) -> None:
+    """Its place is returned; only what says that something else became of the action is kept, and once."""
+    name = remediation(ledger, "web-1")
+    key = sealed(ledger)
+    pruned(ledger, prunable(ledger))
+    size = ledger.read_now(records.size)
+    data = {"key": f"{name}/do/1", "output": OUTPUT}
+    receipt = entry(f"{name}/r", name, kind=RecordKind.ACTION_RECEIPT, outcome="not_sent", data=data)
+
+    again = ledger.write_now(lambda t: append_late(t, receipt))
+    unchanged = ledger.read_now(records.size)
+    failed = receipt.model_copy(update={"outcome": "failed"})
+    late = [ledger.write_now(lambda t: append_late(t, failed)) for _ in range(2)]
+
+    assert (again.event_id, again.stream, again.outcome, again.data) == (f"{name}/r", name, "not_sent", {})
+    assert unchanged == size
+    assert {(each.event_id, each.stream, each.seq) for each in late} == {(f"{name}/r/late", "system", size)}
+    assert verified(ledger, key).state is VerifiedState.OK
+
+
+def test_nothing_is_begun_because_of_what_was_pruned(ledger: Ledger) -> None:
+    """An alert that a pruned remediation took in does not open another, and an action is not begun again."""
+    (inbox_entry,) = received(ledger, delivery("web-1"))
+    name = admitted(ledger, call(inbox_entry)).remediation
+    intent = entry(f"{name}/do/1/intent/1", name, kind=RecordKind.ACTION_INTENT, data={})
+    ledger.write_now(lambda t: t.append(intent))
+    ledger.write_now(lambda t: remediations.close(t, closing(name, Ending.FAILED), at=NIGHT))
+    pruned(ledger, prunable(ledger))
+
+    with pytest.raises(RefusedError, match="was recorded and pruned"):
+        admitted(ledger, call(inbox_entry, run="run-2"))
+    with pytest.raises(RefusedError, match="was recorded and pruned"):
+        ledger.write_now(lambda t: t.append(intent))
+    assert count(ledger, schema.remediation) == 1
 
 
 def test_a_body_that_is_gone_without_a_record_of_it_is_found(ledger: Ledger, url: str) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from activities.ledger.store import Ledger
-from bot.cli import sealer
+from bot.cli import prune, sealer
 from bot.only_one import only_one
 from bot.sealer.memory import MEMORY_FILE, ROTATION_FILE
 from bot.sealer.process import seal_once
+from bot.sealer.state import read_state, write_state
 from bot.settings import Settings
 from tests.cli.terminal import paramedic
 from tests.ledger.material import NIGHT, entry
@@ -125,6 +126,42 @@ def test_old_remediations_are_pruned_into_a_file_that_proves_them(
     assert "13 found good" not in verified(house, archive)
     again = paramedic("ledger", "prune", "--before", DAY, "--export", tmp_path / "b.jsonl", **house)
     assert (again.exit_code, again.stderr) == (1, "Nothing can be pruned.\n")
+
+
+def test_the_export_is_the_owners_and_its_name_is_on_the_disk_before_bodies_go(
+    house: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds all values in clear, and after a power cut nothing else may have them."""
+    archive, draft = tmp_path / "2026.jsonl", tmp_path / ".2026.jsonl.part"
+    draft.write_text("of one who crashed")
+    draft.chmod(0o644)
+    done: list[tuple[str, bool]] = []
+    carry_out = prune._carry_out
+    monkeypatch.setattr(prune, "sync_folder", lambda folder: done.append((str(folder), archive.exists())))
+    monkeypatch.setattr(prune, "_carry_out", lambda *a: (done.append(("bodies", True)), carry_out(*a))[1])
+
+    result = paramedic("ledger", "prune", "--before", DAY, "--export", archive, **house)
+
+    assert result.exit_code == 0, result.stderr
+    assert done == [(str(tmp_path), True), ("bodies", True)]
+    assert (archive.stat().st_mode & 0o777, draft.exists()) == (0o600, False)
+
+
+def test_nothing_is_pruned_while_the_sealer_refuses_to_sign(house: dict[str, object], tmp_path: Path) -> None:
+    """Nor with checkpoints that are named: the ledger is in doubt."""
+    folder = Path(str(house["data"])) / "sealer"
+    state = read_state(folder)
+    assert state is not None
+    write_state(folder, state.model_copy(update={"refused": "record 3 is not what was sealed"}))
+    archive = tmp_path / "b.jsonl"
+    prune = ("ledger", "prune", "--before", DAY, "--export", archive)
+
+    alone = paramedic(*prune, **house)
+    anchored = paramedic(*prune, "--anchors", house["checkpoint_folder"], **house)
+
+    for result in (alone, anchored):
+        assert (result.exit_code, "record 3 is not what was sealed; mend that" in result.stderr) == (2, True)
+    assert not archive.exists()
 
 
 def test_nothing_is_pruned_that_is_not_safe(house: dict[str, object], tmp_path: Path) -> None:
