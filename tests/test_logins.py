@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.ledger.logins import WAITING_LIMIT, Grant, LoginEnding
+from activities.ledger.clicks import Click, Reception, accept_click
+from activities.ledger.logins import WAITING_LIMIT, Grant, LoginEnding, end
 from activities.ledger.records import after
 from bot.logins import CODE_LIFETIME, GUESSES, LONGEST, LoginError, Logins, plain
 from runbooks.errors import RefusedError
+from runbooks.model.decision import Answer
 from runbooks.model.record import RecordKind
 from tests.ledgers import new_ledger
-from tests.records import NOON
+from tests.records import NOON, Telling
+from tests.waiting import as_entry
 
 ANN, BOB = "slack:T1/UANN", "slack:T1/UBOB"
 WRONG = "2222-2222"
@@ -111,13 +114,107 @@ async def test_who_guesses_codes_has_to_wait_and_nobody_else(logins, watch):
 
 async def test_only_so_many_codes_wait_at_a_time(logins, watch):
     """Each that waits makes guessing easier; those whose time is over make room."""
-    for _ in range(WAITING_LIMIT):
-        await logins.ask("somebody", "-")
+    for number in range(WAITING_LIMIT):
+        await logins.ask("somebody", f"10.0.0.{number}")
 
-    with pytest.raises(RefusedError, match="wait for their codes"):
-        await logins.ask("somebody", "-")
+    with pytest.raises(RefusedError, match="20 logins wait for their codes"):
+        await logins.ask("somebody", "10.0.0.99")
     watch.now += CODE_LIFETIME
-    assert await logins.ask("somebody", "-")
+    assert await logins.ask("somebody", "10.0.0.99")
+
+
+@pytest.mark.parametrize(
+    ("peers", "other"),
+    [
+        (["6.6.6.6"] * 4, "6.6.6.7"),
+        (["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:f::", "2001:db8:0:1::3"], "2001:db8:0:2::1"),
+        (["::ffff:6.6.6.6"] * 3 + ["6.6.6.6"], "::ffff:6.6.6.7"),
+    ],
+    ids=["one address", "one network", "two ways to write it"],
+)
+async def test_one_stranger_cannot_close_the_door_for_everybody(logins, ledger, peers, other, monkeypatch):
+    """Who asks for too many is refused without a transaction, and the next one gets in."""
+    for peer in peers[:-1]:
+        await logins.ask("a stranger", peer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "write", None)
+        with pytest.raises(RefusedError, match="3 logins from"):
+            await logins.ask("a stranger", peers[-1])
+    assert await logins.ask("ann@laptop", other)
+
+
+async def test_many_may_come_through_a_tunnel_to_this_machine(logins):
+    """They all have its address."""
+    for _ in range(WAITING_LIMIT):
+        assert await logins.ask("somebody", "127.0.0.1")
+
+
+async def test_a_name_that_a_login_ever_had_is_not_given_again(logins, ledger, monkeypatch):
+    """Its record would be taken for that of the new one."""
+    drawn = iter(["L-AAAAAA", "L-AAAAAA", "L-BBBBBB", "L-AAAAAA", "L-BBBBBB", "L-CCCCCC"])
+    monkeypatch.setattr("bot.logins._draw_name", lambda: next(drawn))
+    first = await logged_in(logins)
+    await logins.end([first.login], LoginEnding.LOGGED_OUT, actor=ANN, source="cli")
+
+    waiting = await logins.ask("bob@laptop", "-")
+    last = await logged_in(logins, BOB)
+
+    assert [each.login for each in (first, waiting, last)] == ["L-AAAAAA", "L-BBBBBB", "L-CCCCCC"]
+    issued = [person for kind, _, person, _ in recorded(ledger) if kind is RecordKind.LOGIN_ISSUED]
+    assert issued == [ANN, BOB]
+
+
+async def accepted(ledger, login, *, person=ANN, at=None):
+    """What becomes of an answer that comes through a login."""
+    admission = as_entry(Telling().admitted().records[0])
+    await ledger.write(lambda t: t.append(admission))
+    click = Click(
+        id="cli-1",
+        gate=f"{admission.stream}/gate-1",
+        answer=Answer.APPROVED,
+        person=person,
+        via=f"cli:{login}",
+        at=at or datetime.now(UTC),
+    )
+    return await ledger.write(lambda t: accept_click(t, click))
+
+
+@pytest.fixture
+async def live(ledger):
+    """A login that counts by the ledger's clock."""
+    return await logged_in(Logins(ledger, lifetime=timedelta(hours=12)))
+
+
+async def test_an_answer_through_a_login_that_counts_is_taken(ledger, live):
+    """Once: a second delivery is the same, also when the login has ended since."""
+    first = await accepted(ledger, live.login)
+    await ledger.write(lambda t: end(t, [live.login], LoginEnding.REVOKED, actor=ANN, source="slack:C1"))
+
+    assert (first, await accepted(ledger, live.login)) == (Reception.RECORDED, Reception.REPEATED)
+
+
+async def test_an_answer_whose_login_was_revoked_meanwhile_is_not_taken(ledger, live):
+    """Nothing of it gets on record, where it would look like a forgery."""
+    at = datetime.now(UTC)
+    await ledger.write(lambda t: end(t, [live.login], LoginEnding.REVOKED, actor=ANN, source="slack:C1"))
+
+    assert await accepted(ledger, live.login, at=at) is Reception.LOGIN_ENDED
+    assert ledger.read_now(lambda c: after(c, -1, 99, {RecordKind.DECISION_RECEIVED})) == []
+
+
+async def test_an_answer_whose_login_expired_meanwhile_is_not_taken(ledger, live):
+    """Neither where the click came after that, nor where it took until then to be accepted."""
+    late = datetime.now(UTC) + timedelta(hours=13)
+    over = await logged_in(Logins(ledger, lifetime=-timedelta(minutes=1)))
+
+    assert await accepted(ledger, live.login, at=late) is Reception.LOGIN_ENDED
+    assert await accepted(ledger, over.login, at=NOON) is Reception.LOGIN_ENDED
+
+
+async def test_a_login_vouches_for_nobody_else(ledger, live):
+    """Not even where whoever hands the answer in says so."""
+    assert await accepted(ledger, live.login, person=BOB) is Reception.LOGIN_ENDED
 
 
 @pytest.mark.parametrize(

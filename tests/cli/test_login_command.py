@@ -9,8 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from activities.freeze_file import FILE_NAME
+from activities.ledger.logins import LoginEnding
 from bot.cli.login_file import FILE, StoredLogin
+from bot.cli.reach import ToldError
+from bot.cli.reach import there as reached
+from bot.requests import AnswerRequest
 from bot.settings import Settings
+from runbooks.model.decision import Answer
 from runbooks.model.record import RecordKind
 from tests.cli.terminal import paramedic
 from tests.cli.test_runbook_command import GOOD
@@ -141,6 +146,25 @@ def test_an_answer_is_a_click_of_that_person(there, ann):
     assert "Restart checkout" in result.stderr
     assert "Approve this plan on checkout?" in result.stderr
     assert (click.person, click.via, click.gate) == (ANN, f"cli:{kept(ann).login}", told.gate)
+
+
+def test_an_answer_whose_login_ends_while_slack_is_asked_is_not_taken(there, ann, monkeypatch):
+    """It would stand on record for ever as one that nobody could have given."""
+    told = Telling().admitted().planned().asked()
+    there.way.ledger.write_now(lambda t: [t.append(as_entry(each)) for each in told.records])
+    login, know = kept(ann).login, there.chat.know
+
+    async def take_back_meanwhile(person, groups):
+        await there.logins.end([login], LoginEnding.REVOKED, actor=ANN, source="slack:C1")
+        return await know(person, groups)
+
+    asked = AnswerRequest(gate=told.gate, plan_digest=told.plan.digest, answer=Answer.APPROVED)
+    monkeypatch.setattr(there.chat, "know", take_back_meanwhile)
+    with pytest.raises(ToldError, match="log in again: paramedic login") as refusal:
+        reached(kept(ann)).ask(asked)
+
+    assert refusal.value.told == "login_wrong"
+    assert there.records(RecordKind.DECISION_RECEIVED) == []
 
 
 def test_says_who_one_is(ann, tmp_path):
