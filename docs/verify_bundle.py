@@ -27,7 +27,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 DASH = "\u2014"
+RETIRED = "the last checkpoint is signed by a key that has handed over, and who has stolen it since can have made it"
 UNSIGNED = ("reason", "reason_salt")  # of a decision: its signature covers their digest
+HEIR = "the last checkpoint is signed by a key that was not given, which the one before it names"
 
 
 class ChangedError(Exception):
@@ -130,6 +132,10 @@ class Key:
         self.key = Ed25519PublicKey.from_public_bytes(raw[1:])
         self.until = int(until) if until else sys.maxsize
 
+    @property
+    def has_retired(self) -> bool:
+        return self.until < sys.maxsize
+
     def signed(self, note: Note) -> bool:
         if (note.signer, note.origin, note.signature[:4]) != (self.name, self.name, self.hash):
             return False
@@ -149,6 +155,7 @@ class Office:
 
     def __init__(self, keys: list[Key]) -> None:
         self.keys, self.holder, self.unknown = keys, None, False
+        self.last: Key | None = None
         self.announced: dict[int, str] = {}
         self.warnings: list[str] = []
 
@@ -165,15 +172,40 @@ class Office:
             self.warnings.append(f"another key began anew: see record {note.anew}")
         else:
             need(not self.unknown, "a checkpoint is signed by no key that was given")
-        self.unknown, self.holder = False, signer
+        self.unknown, self.holder, self.last = False, signer, signer
         if note.successor:
+            self.holder = successor_of(note, signer, self.keys)
+            self.unknown = self.holder is None  # unless a key that was given says that the successor was lost
             signer.until = note.size
-            self.holder = successor_of(note, self.keys)
         return True
 
+    def judge_last(self, size: int) -> None:
+        """Warn where all rests on a key that has handed over, or that nobody has given."""
+        if self.last is None:
+            return
+        if size > self.last.until:
+            raise UnclearError(f"{RETIRED}; its successor has sealed none of the records after it")
+        if self.last.has_retired:
+            self.warnings.append(RETIRED)
+        elif self.last not in self.keys:
+            self.warnings.append(HEIR)
 
-def successor_of(note: Note, keys: list[Key]) -> Key:
-    return next((key for key in keys if key.text == note.successor), None) or Key(note.successor)
+
+def successor_of(note: Note, signer: Key, keys: list[Key]) -> Key | None:
+    """Return who comes after; None where the signer's time is known, and it cannot have handed over with this."""
+    given = next((key for key in keys if key.text == note.successor), None)
+    if signer.has_retired and (given is None or note.size != signer.until):
+        return None
+    return given or Key(note.successor)
+
+
+def each_once(keys: list[Key]) -> list[Key]:
+    """Return these keys, each for the shortest time that it was given with."""
+    found: dict[str, Key] = {}
+    for key in keys:
+        first = found.setdefault(key.text, key)
+        first.until = min(first.until, key.until)
+    return list(found.values())
 
 
 # --- records --------------------------------------------------------------------------------------
@@ -262,19 +294,25 @@ def proven(item: dict, note: Note) -> str:
 def verify_bundle(bundle: dict, keys: list[Key], listeners: list[bytes]) -> str:
     names = {"checkpoint", "format", "handovers", "listeners", "openings", "records", "remediation"}
     need(bundle.keys() == names, "no bundle")
+    given = keys
     for handover in map(Note, bundle["handovers"]):
         signer = next((key for key in keys if key.signed(handover)), None)
         need(signer is not None and handover.successor, "a key hands over that is not in office")
+        successor = successor_of(handover, signer, keys)
+        need(successor is not None, "a key hands over at another time, or to a key that was not given")
         signer.until = handover.size
-        keys = [*keys, successor_of(handover, keys)]
+        keys = each_once([*keys, successor])
     note = Note(bundle["checkpoint"])
-    need(any(key.signed(note) for key in keys), "the checkpoint is signed by no key that was given")
+    signer = next((key for key in keys if key.signed(note)), None)
+    need(signer is not None, "the checkpoint is signed by no key that was given")
     streams, committed, name = Streams(listeners), set(), bundle["remediation"]
-    for item in bundle["listeners"]:
-        record = json.loads(proven(item, note))
+    waiting = [json.loads(proven(item, note)) for item in bundle["listeners"]]
+    for item, record in zip(bundle["listeners"], waiting, strict=True):
         need((record["kind"], record["seq"]) == ("listener.key", item["seq"]), "that is no listener's key")
-        streams.listen(record)
+    waiting.sort(key=lambda record: record["seq"])
     for item in bundle["records"]:
+        while waiting and waiting[0]["seq"] < item["seq"]:  # a key counts from its record on
+            streams.listen(waiting.pop(0))
         record = streams.take(proven(item, note), item["seq"])
         need(record["stream"] == name, f"record {item['seq']} belongs to another remediation")
         committed |= commitments(record)
@@ -284,7 +322,10 @@ def verify_bundle(bundle: dict, keys: list[Key], listeners: list[bytes]) -> str:
     if not ended:
         raise UnclearError(f"{name} has no ending here, so records may be missing after these {count}")
     decided = f", {streams.decisions} decisions under a listener's seal" if streams.decisions else ""
-    return f"{name}: {count} records, complete{decided}, sealed when the ledger had {note.size}"
+    told = f"{name}: {count} records, complete{decided}, sealed when the ledger had {note.size}"
+    if signer.has_retired:
+        return f"{told}; {RETIRED}"
+    return told if signer in given else f"{told}; {HEIR}"
 
 
 class Export:
@@ -357,10 +398,11 @@ def verify_export(lines: list[bytes], keys: list[Key], listeners: list[bytes]) -
         export.take(line)
     end = {"last_checkpoint": export.previous, "records": export.tree.size, "root": export.tree.root().hex()}
     need(parse(lines[-1]) == {"end": end}, "the last line is missing or says something else")
-    need(not export.office.unknown, "no checkpoint is signed by a key that was given")
+    need(not export.office.unknown, "the last checkpoints are signed by no key that was given")
     need(not export.absent, "records are gone, and none says that they were pruned")
     if not export.sealed:
         raise UnclearError("no checkpoint is in it")
+    export.office.judge_last(export.tree.size)
     decided = (
         f", {export.streams.decisions} decisions under a listener's seal" if export.streams.decisions else ""
     )
@@ -374,7 +416,8 @@ def judge(lines: list[bytes], keys: list[Key], listeners: list[bytes]) -> tuple[
     try:
         first = parse(lines[0]) if lines else {}
         is_bundle = first.get("format") == "paramedic-bundle-1" and len(lines) == 1
-        said = verify_bundle(first, keys, listeners) if is_bundle else verify_export(lines, keys, listeners)
+        known = each_once(keys)
+        said = verify_bundle(first, known, listeners) if is_bundle else verify_export(lines, known, listeners)
     except UnclearError as doubt:
         return 2, f"cannot tell: {doubt}"
     except (

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -33,7 +34,16 @@ from activities.ledger.bodies import PRUNED
 from activities.ledger.checkpoints import handovers_before, seal_covering
 from activities.ledger.findings import CannotTellError, TamperedError, Verification, VerifiedState
 from activities.ledger.merkle import includes, inclusion_proof, leaf_hash
-from activities.ledger.notes import Checkpoint, Note, PublicKey, heirs, read_note, signer_of
+from activities.ledger.notes import (
+    Checkpoint,
+    Note,
+    PublicKey,
+    handover_problem,
+    heirs,
+    read_note,
+    signer_of,
+)
+from activities.ledger.offices import HEIR, REMEDY, RETIRED
 from activities.ledger.showing import commitments, hash_in, opened, openings_of
 from activities.ledger.streams import Content, Streams, parse_body
 from activities.ledger.walking import Anchor
@@ -134,6 +144,7 @@ class _Reading:
         self._anchors = anchors
         self._streams = Streams(listeners)
         self._note: Note | None = None
+        self._signer: PublicKey | None = None
         self._good = 0
         self._compared = 0
 
@@ -150,7 +161,15 @@ class _Reading:
             sealed=self._good if checkpoint else 0,
             signatures=self._streams.meaning.signatures,
             listeners=tuple(sorted(self._streams.meaning.signers)),
+            warnings=self._warnings(),
         )
+
+    def _warnings(self) -> tuple[str, ...]:
+        if self._signer is None or self._compared:
+            return ()
+        if self._signer.until is not None:
+            return (f"{RETIRED}: {REMEDY}",)
+        return () if any(key.raw == self._signer.raw for key in self._keys) else (HEIR,)
 
     def go(self, content: bytes) -> None:
         match _parse(content):
@@ -163,8 +182,8 @@ class _Reading:
             case _:
                 raise CannotTellError("this is no bundle of a remediation")
         self._note = note = self._signed(text, handovers)
-        self._read_listeners(note.checkpoint, listeners)
-        committed = self._read_records(note.checkpoint, records, remediation)
+        known = _listeners_in(note.checkpoint, listeners)
+        committed = self._read_records(note.checkpoint, records, remediation, known)
         _check_openings(openings, committed)
         self._compare_anchors(note)
         if not self._streams.has_ended(remediation):
@@ -180,26 +199,31 @@ class _Reading:
             raise CannotTellError("no public key was given, so nothing says who made this")
         believed = self._keys
         for handover in earlier:
-            if handover is None or not handover.checkpoint.successor or signer_of(handover, believed) is None:
+            signer = None if handover is None else signer_of(handover, believed)
+            if handover is None or signer is None or not handover.checkpoint.successor:
                 raise TamperedError("a key hands over that is not in office")
+            problem = handover_problem(signer, handover, believed)
+            if problem:
+                raise TamperedError(f"a checkpoint {problem}")
             believed = heirs(believed, [handover])
-        if signer_of(note, believed) is None:
+        self._signer = signer_of(note, believed)
+        if self._signer is None:
             raise TamperedError("the checkpoint is not signed by a key that was given")
         return note
 
-    def _read_listeners(self, sealed: Checkpoint, items: list[Any]) -> None:
-        for number, item in enumerate(items):
-            content, _, seq = _proven(sealed, item, number)
-            if (content.get("kind"), content.get("seq")) != (RecordKind.LISTENER_KEY.value, seq):
-                raise TamperedError(f"record {seq} is no listener's key", seq)
-            self._streams.meaning.read(content, seq)
-
-    def _read_records(self, sealed: Checkpoint, items: list[Any], remediation: str) -> set[str]:
+    def _read_records(
+        self, sealed: Checkpoint, items: list[Any], remediation: str, known: dict[int, Content]
+    ) -> set[str]:
+        """Read the records, each after the listeners' keys that were on record before it."""
         committed: set[str] = set()
+        waiting = deque(sorted(known))
         for number, item in enumerate(items):
             content, leaf, seq = _proven(sealed, item, number)
             if (content.get("seq"), content.get("stream")) != (seq, remediation):
                 raise TamperedError(f"record {seq} belongs to another remediation or place", seq)
+            while waiting and waiting[0] < seq:
+                place = waiting.popleft()
+                self._streams.meaning.read(known[place], place)
             self._streams.take(content, leaf, seq)
             committed.update(commitments(content))
             self._good += 1
@@ -244,6 +268,21 @@ def _proven(sealed: Checkpoint, item: Any, number: int) -> tuple[Content, bytes,
     if not includes(sealed.root, sealed.size, index=seq, leaf=leaf, proof=path):
         raise TamperedError(f"record {seq} is not among those that were sealed", seq)
     return parse_body(body.encode(), seq), leaf, seq
+
+
+def _listeners_in(sealed: Checkpoint, items: list[Any]) -> dict[int, Content]:
+    """Return the records of the bundle that hold listeners' keys, each under its place.
+
+    Raises:
+        TamperedError: one is none, or not among those that were sealed.
+    """
+    found: dict[int, Content] = {}
+    for number, item in enumerate(items):
+        content, _, seq = _proven(sealed, item, number)
+        if (content.get("kind"), content.get("seq")) != (RecordKind.LISTENER_KEY.value, seq):
+            raise TamperedError(f"record {seq} is no listener's key", seq)
+        found[seq] = content
+    return found
 
 
 def _check_openings(openings: list[Any], committed: set[str]) -> None:

@@ -236,15 +236,39 @@ def signer_of(note: Note, keys: Iterable[PublicKey]) -> PublicKey | None:
 def heirs(keys: Iterable[PublicKey], notes: Iterable[Note]) -> list[PublicKey]:
     """Return these keys and those that they have handed over to in `notes`, each for its time.
 
-    What is signed by none of them hands nothing over.
+    What is signed by none of them hands nothing over, nor does what a key signed that had handed over otherwise.
     """
-    known = list(keys)
+    known = _each_once(keys)
     for note in sorted(notes, key=_in_order):
         signer = signer_of(note, known) if note.checkpoint.successor else None
-        if signer is not None:
+        if signer is not None and not handover_problem(signer, note, known):
             known[known.index(signer)] = signer.retired(note.checkpoint.size)
             known += _successor(note, known)
     return known
+
+
+def handover_problem(signer: PublicKey, note: Note, known: Iterable[PublicKey]) -> str:
+    """Return why this key, which signed the note, does not hand over with it; empty where it does.
+
+    Where the end of a key's time is known, so is when it handed over, and its successor has to be known as
+    well: else whoever has stolen it since would hand over to a key of his own.
+    """
+    if signer.until is None:
+        return ""
+    if note.checkpoint.size != signer.until:
+        return f"hands over at {note.checkpoint.size} records, and its key has done so at {signer.until}"
+    if all(key.text != note.checkpoint.successor for key in known):
+        return "hands over to a key that was not given: give all that `paramedic ledger keys` shows"
+    return ""
+
+
+def _each_once(keys: Iterable[PublicKey]) -> list[PublicKey]:
+    """Return these keys, each for the shortest time that it is there with."""
+    found: dict[str, PublicKey] = {}
+    for key in keys:
+        before = found.get(key.text, key)
+        found[key.text] = before if key.until is None else before.retired(key.until)
+    return list(found.values())
 
 
 def _in_order(note: Note) -> tuple[int, bool]:

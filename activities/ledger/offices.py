@@ -2,6 +2,8 @@
 
 A key hands over by signing a checkpoint that names its successor.  From the next one on only the
 successor's signature counts, so that a key which was retired and stolen signs nothing that is believed.
+Where the end of a key's time was given, it hands over right there and to a key that was given, or not at all:
+else a thief would begin a history of his own, and hand over to himself.
 A key that was lost hands over to nobody.  Then a person says on record that another one begins anew, and
 whoever verifies has to be given that one: it is believed for its own sake, and the report says so.
 """
@@ -10,8 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from activities.ledger.findings import TamperedError
-from activities.ledger.notes import KeyTextWrongError, Note, PublicKey, signer_of
+from activities.ledger.findings import CannotTellError, TamperedError
+from activities.ledger.notes import KeyTextWrongError, Note, PublicKey, handover_problem, signer_of
+
+RETIRED = "the last checkpoint is signed by a key that has handed over, and whoever has stolen it since can have made it"
+REMEDY = "compare with checkpoints outside (`--anchors`)"
+HEIR = (
+    "the last checkpoint is signed by a key that was not given, which the one before it names: "
+    "`paramedic ledger keys` shows them all"
+)
 
 
 class Office:
@@ -25,6 +34,8 @@ class Office:
         self.warnings: list[str] = []
         self._keys = list(keys)
         self._holder: PublicKey | None = None
+        self._last: PublicKey | None = None
+        self._signed = 0
         self._unknown = ""
         self._announced: dict[int, str] = {}
 
@@ -54,7 +65,8 @@ class Office:
         elif self._unknown:
             raise TamperedError(self._unknown)
         self._unknown = ""
-        self._holder = signer
+        self._holder = self._last = signer
+        self._signed = note.checkpoint.size
         if note.checkpoint.successor:
             self._hand_over(signer, note, number)
         return True
@@ -63,10 +75,36 @@ class Office:
         """Say that there are no more checkpoints.
 
         Raises:
-            TamperedError: none was signed by a key that was given.
+            TamperedError: none was signed by a key that was given, or the last ones were not.
         """
         if self._unknown:
             raise TamperedError(self._unknown)
+
+    @property
+    def signed(self) -> int:
+        """How many records the last checkpoint covers that a key signed that is believed."""
+        return self._signed
+
+    def judge_last(self, size: int) -> None:
+        """Warn where all rests on a key that has handed over, or that nobody has given.
+
+        Args:
+            size: how many records there are.
+
+        Raises:
+            CannotTellError: there are records from after that key's time, and no other has signed any.
+        """
+        if self._last is None:
+            return
+        if self._last.until is not None and size > self._last.until:
+            raise CannotTellError(
+                f"{RETIRED}; its successor has sealed none of the records after it: is the sealer running? "
+                f"Wait for its next checkpoint, or {REMEDY}"
+            )
+        if self._last.until is not None:
+            self.warnings.append(f"{RETIRED}: {REMEDY}")
+        elif all(key.raw != self._last.raw for key in self._keys):
+            self.warnings.append(HEIR)
 
     def _signer(self, note: Note) -> PublicKey | None:
         bound = self._holder is not None and note.checkpoint.anew is None
@@ -77,8 +115,12 @@ class Office:
             named = PublicKey.parse(note.checkpoint.successor)
         except KeyTextWrongError as error:
             raise TamperedError(f"checkpoint {number} hands over to something that is no key") from error
+        problem = handover_problem(signer, note, self._keys)
         self._retire(signer, note)
+        self._last = signer.retired(note.checkpoint.size)
         self._holder = next((key for key in self._keys if key.raw == named.raw), named)
+        if problem:  # unless a key that was given says that its successor was lost
+            self._holder, self._unknown = None, f"checkpoint {number} {problem}"
 
     def _begin_anew(self, signer: PublicKey, note: Note, number: int) -> None:
         seq = note.checkpoint.anew

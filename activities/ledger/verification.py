@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from activities.ledger import schema
 from activities.ledger.bodies import COLUMNS, PRUNED
-from activities.ledger.findings import TamperedError, Verification, VerifiedState
+from activities.ledger.findings import CannotTellError, TamperedError, Verification, VerifiedState
 from activities.ledger.merkle import HASH_BYTES, leaf_hash
 from activities.ledger.notes import PublicKey
 from activities.ledger.streams import parse_body
@@ -69,6 +69,8 @@ def verify(
         _go(connection, walk)
     except TamperedError as found:
         return walk.report(VerifiedState.TAMPERED, str(found), found.seq)
+    except CannotTellError as doubt:
+        return walk.report(VerifiedState.CANNOT_TELL, str(doubt))
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         return walk.report(VerifiedState.CANNOT_TELL, f"the database cannot be read: {cause}")
@@ -79,8 +81,9 @@ def _go(connection: Connection, walk: Walk) -> None:
     execute = connection.execute
     with execute(_CHECKPOINTS) as checkpoints, execute(_RECORDS) as rows:  # PostgreSQL keeps what stays open
         _go_through(walk, rows, iter(checkpoints))
-    walk.finish()
+    walk.miss_nothing()
     _check_head(connection, walk)
+    walk.judge_last()
 
 
 def _go_through(walk: Walk, rows: Iterable[_Row], checkpoints: Iterator[_Row]) -> None:

@@ -52,6 +52,7 @@ class Walk:
         self._previous = FIRST
         self._checkpoints = 0
         self._anchored = 0
+        self._anchored_at = 0
         self._sealed = 0
 
     @property
@@ -154,6 +155,16 @@ class Walk:
         return note
 
     def finish(self) -> None:
+        """Say that there are no more records, and judge by whom the end is sealed.
+
+        Raises:
+            TamperedError: something is missing.
+            CannotTellError: the last who signed has handed over, and there is more.
+        """
+        self.miss_nothing()
+        self.judge_last()
+
+    def miss_nothing(self) -> None:
         """Say that there are no more records.
 
         Raises:
@@ -169,6 +180,15 @@ class Walk:
                     self.tree.size,
                 )
 
+    def judge_last(self) -> None:
+        """Judge by whom the end is sealed, unless the outside knows it; after all that may be tampered with.
+
+        Raises:
+            CannotTellError: by a key that has handed over, and there is more.
+        """
+        if self._anchored_at < self._office.signed:
+            self._office.judge_last(self.tree.size)
+
     def _compare_anchors(self) -> None:
         for anchor in self._anchors.get(self.tree.size, ()):
             if anchor.note.checkpoint.root != self.tree.root():
@@ -176,4 +196,4 @@ class Walk:
                     f"the first {self.tree.size} records are not those that {anchor.name} was made of"
                 )
             self._anchored += 1
-            self._sealed = self.tree.size
+            self._sealed = self._anchored_at = self.tree.size

@@ -294,6 +294,77 @@ def test_files_of_a_ledger_whose_key_handed_over(
         assert stranger_says(file, *map(str, keys)) == (0 if state is VerifiedState.OK else 1)
 
 
+STRANGERS_KEY = PublicKey(KEY.name, bytes(32))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [KEY.retired(12), NEXT_KEY],
+        [KEY.retired(9)],
+        [KEY.retired(9), STRANGERS_KEY],
+        [KEY, KEY.retired(12), NEXT_KEY],
+    ],
+    ids=["another time", "no heir", "another heir", "an older list as well"],
+)
+def test_a_retired_key_hands_over_at_its_time_and_to_a_key_that_was_given(keys: list[PublicKey]) -> None:
+    """Else who has stolen it makes another history from record 0, and hands over to a key of his own."""
+    for report in (HISTORY.verified(keys), check_export(EXPORT, keys=keys), check_bundle(BUNDLE, keys=keys)):
+        assert (report.state, "hands over" in report.problem) == (VerifiedState.TAMPERED, True), report
+    for file in (EXPORT, BUNDLE):
+        assert stranger_says(file, *map(str, keys)) == 1
+
+
+def test_a_retired_key_does_not_vouch_for_records_after_its_time() -> None:
+    """Whoever has stolen it can sign the beginning; its successor, or the outside, knows what came then."""
+    keys, history = [KEY.retired(9), NEXT_KEY], History.of(contents(), (9,))
+    engine = history.engine()
+    with engine.connect() as connection:
+        file = b"".join(export(connection))
+    engine.dispose()
+
+    for report in (history.verified(keys), check_export(file, keys=keys)):
+        assert (report.state, "its successor has sealed none" in report.problem) == (
+            VerifiedState.CANNOT_TELL,
+            True,
+        )
+    assert stranger_says(file, *map(str, keys)) == 2
+    known = anchors_of(history.notes)
+    for report in (history.verified(keys, known), check_export(file, keys=keys, anchors=known)):
+        assert (report.state, report.warnings) == (VerifiedState.OK, ())
+
+
+def test_what_a_retired_key_signed_last_is_good_with_a_warning() -> None:
+    """An old export stays good for ever, and no more than that key says so."""
+    keys, history = [KEY.retired(20), NEXT_KEY], History.of(contents(), (17,))
+    for file, check in zip(written(history), (check_export, check_bundle), strict=True):
+        report = check(file, keys=keys)
+
+        assert (report.state, len(report.warnings)) == (VerifiedState.OK, 1)
+        assert "has handed over" in report.warnings[0]
+        assert check(file, keys=keys, anchors=anchors_of(history.notes)).warnings == ()
+        assert stranger_says(file, *map(str, keys)) == 0
+
+
+@pytest.mark.parametrize(("keys", "count"), [([KEY], 1), ([KEY, NEXT_KEY], 0)])
+def test_an_heir_that_was_not_given_is_believed_with_a_warning(keys: list[PublicKey], count: int) -> None:
+    """Who has the first key can verify; who has the list knows more."""
+    for report in (check_export(EXPORT, keys=keys), check_bundle(BUNDLE, keys=keys)):
+        assert (report.state, len(report.warnings)) == (VerifiedState.OK, count)
+        assert all("was not given" in warning for warning in report.warnings)
+
+
+def test_a_listeners_key_counts_for_decisions_after_it_only() -> None:
+    """A bundle shows all keys before its last record, and what was put on record too late proves nothing."""
+    told = contents()
+    told[2], told[12] = content(2), listener_key(12)
+    for file, check in zip(written(History.of(told, (17,))), (check_export, check_bundle), strict=True):
+        report = check(file)
+
+        assert (report.state, report.seq) == (VerifiedState.TAMPERED, 9), report.problem
+        assert stranger_says(file) == 1
+
+
 def test_the_last_checkpoints_note_follows_the_ones_before() -> None:
     """What the material itself claims: three checkpoints, each naming the one before it."""
     assert list(HISTORY.notes) == signed(bodies_of(contents()), (9, 16, 17), hands_over=True)

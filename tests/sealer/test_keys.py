@@ -164,6 +164,28 @@ async def test_a_handover_that_was_taken_away_is_missed(
     assert verified(ledger, first).state is VerifiedState.OK  # nobody told them: give them the new list
 
 
+async def test_a_stolen_old_key_hands_over_to_nobody_of_the_thief(
+    ledger: Ledger, folder: Path, tmp_path: Path
+) -> None:
+    """Not in a history of his own from record 0 on, for whoever has the list of keys."""
+    memory = memory_in(folder, ledger)
+    shutil.copytree(folder, tmp_path / "stolen")
+    true = Ledger.open(f"sqlite:///{tmp_path}/true.db")
+    true.write_now(lambda t: [t.append(entry(name)) for name in ("a", "b", "c")])
+    (folder / ROTATION_FILE).touch()
+    await Sealer(true, memory).seal()
+    true.close()
+
+    await sealed(ledger, tmp_path / "stolen", "x", rotate=True)
+    await sealed(ledger, tmp_path / "stolen", "y", "z", "a lie")
+
+    report = verified(ledger, *public_keys_in(folder))
+    assert (report.state, report.problem) == (
+        VerifiedState.TAMPERED,
+        "checkpoint 0 hands over at 1 records, and its key has done so at 3",
+    )
+
+
 async def test_anchors_may_be_signed_by_those_who_came_after(
     ledger: Ledger, folder: Path, tmp_path: Path
 ) -> None:
