@@ -13,7 +13,7 @@ from pathlib import Path
 from activities.ledger.checkpoints import HistoryError, Seal, grown, seals_after
 from activities.ledger.installation import installation_id
 from activities.ledger.merkle import Frontier
-from activities.ledger.notes import PublicKey
+from activities.ledger.notes import PublicKey, heirs, read_note
 from activities.ledger.store import Ledger
 from bot.only_one import only_one
 from bot.sealer.memory import MEMORY_FILE, Memory
@@ -58,7 +58,9 @@ async def begin_anew(ledger: Ledger, folder: Path, word: Word, lost: list[Public
         if await _knows_them(sealer):
             raise RefusedError("nothing_lost", "nothing is lost: the sealer knows what is sealed; start it")
         [record] = await ledger.append(_entry(memory.key, word))
-        memory.tell_keys([*(key.retired(seals[-1].size) for key in lost), memory.key])
+        # Those that they handed over to are lost as well, and each handed over where its checkpoints say.
+        notes = [note for seal in seals if (note := read_note(seal.note)) is not None]
+        memory.tell_keys([*(key.retired(seals[-1].size) for key in heirs(lost, notes)), memory.key])
         return await sealer.seal_anew(seals[-1], record.seq)
 
 

@@ -302,6 +302,22 @@ async def test_who_lost_everything_begins_anew_on_record(
     assert verified(ledger, lost).state is VerifiedState.TAMPERED
 
 
+async def test_who_kept_only_the_first_key_begins_anew_with_all_that_came_after_it(
+    ledger: Ledger, folder: Path, tmp_path: Path
+) -> None:
+    """The key had handed over before it was lost: each counts for its own time, and the ledger stays good."""
+    await sealed(ledger, folder, "a")
+    first = key_of(folder)
+    await sealed(ledger, folder, "b", rotate=True)
+    await sealed(ledger, folder, "c")
+
+    await begin_anew(ledger, tmp_path / "new", WORD, [first])
+
+    keys = public_keys_in(tmp_path / "new")
+    assert [key.until for key in keys] == [2, 3, None]
+    assert verified(ledger, *keys).state is VerifiedState.OK
+
+
 async def test_without_the_lost_public_key_that_is_said_too(
     ledger: Ledger, folder: Path, tmp_path: Path
 ) -> None:
