@@ -39,9 +39,8 @@ async def handle_call(request: Request) -> Response:
     """Answer one call of the Web API."""
     parts, method = parts_of(request), request.path_params["method"]
     fault = parts.faults.next_call(method)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(fault.delay):
-            await parts.stopping.wait()
+    if fault.delay and await _ends_within(parts, fault.delay):
+        return _failure(MethodFault(status=503))
     if fault.status != 200:
         _record(parts, method, {}, error=f"http_{fault.status}")
         return _failure(fault)
@@ -58,6 +57,14 @@ async def handle_call(request: Request) -> Response:
         return JSONResponse(refusal.as_json())
     _record(parts, method, arguments, error="")
     return JSONResponse(answer)
+
+
+async def _ends_within(parts: Parts, seconds: float) -> bool:
+    """Wait so long, or until the server ends; return whether it does."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await parts.stopping.wait()
+    return parts.stopping.is_set()
 
 
 def _carry_out(

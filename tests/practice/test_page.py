@@ -109,7 +109,7 @@ MARKUP = {
     "*bold* not*bold*": "<strong>bold</strong> not*bold*",
     "_a_b_ x_y_z": "<em>a_b</em> x_y_z",
     "~old~": "<s>old</s>",
-    "`*code*` &amp;": "<code>*code*</code> &amp;",
+    "`*code*` &amp;": '<code class="word">*code*</code> &amp;',
     "```a\n*b*```": "<pre><code>a\n*b*</code></pre>",
     "&gt; said\nthen": "<blockquote>said</blockquote>then",
     "<@U0BOB> <!subteam^S0SREONCALL> <!here>": (
