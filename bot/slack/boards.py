@@ -192,7 +192,9 @@ class Board:
             place = await self._crew.poster.update(self.place, self._draft(), urgency=Urgency.GATE)
             if place != self.place:
                 await self._move(place)
-        except BaseException as error:
+        except (
+            BaseException
+        ) as error:  # also where it is cancelled: whoever waits must hear that nothing was shown
             _fail(waiting, error)
             raise
         for each in waiting:
