@@ -21,12 +21,13 @@ from bench.processes import Child, child, program
 NAMESPACE = "paramedic"
 _QUEUE_READS = 5000  # a second, for each shard; the default is 20
 _QUEUES = ("transfer", "timer", "visibility")
+_TASK_RETRY = 'history.workflowTaskRetryMaxInterval="5s"'
 _OWN = ("--port", "--db-filename")  # these differ between two servers by necessity
 
 
 def command(port: int, database: Path) -> list[str]:
     """Return the command line of a server that keeps its state in `database`."""
-    tuned = [f"history.{queue}ProcessorMaxPollRPS={_QUEUE_READS}" for queue in _QUEUES]
+    tuned = [f"history.{queue}ProcessorMaxPollRPS={_QUEUE_READS}" for queue in _QUEUES] + [_TASK_RETRY]
     return [
         *(program("temporal"), "server", "start-dev", "--headless"),
         *("--ip", "127.0.0.1", "--port", str(port), "--namespace", NAMESPACE),

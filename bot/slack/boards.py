@@ -192,9 +192,7 @@ class Board:
             place = await self._crew.poster.update(self.place, self._draft(), urgency=Urgency.GATE)
             if place != self.place:
                 await self._move(place)
-        except (
-            BaseException
-        ) as error:  # also where it is cancelled: whoever waits must hear that nothing was shown
+        except BaseException as error:  # cancelled as well: whoever waits must hear of it
             _fail(waiting, error)
             raise
         for each in waiting:
