@@ -6,8 +6,9 @@ Everything that is concluded in here stands in the ledger before the engine lear
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,9 +49,52 @@ from runbooks.ports.case import (
 
 _DOUBT_IS_OVER = frozenset({GateState.HAPPENED, GateState.AGAIN})
 
-Measuring = asyncio.Future[list[CheckResult]]
+Looked = tuple[Sequence[PlannedCheck], Sequence[CheckResult]]
+"""Checks, and what was measured of each."""
 
 REMEMBERED = 10_000  # remediations in progress whose alert is kept in memory
+
+
+class _FirstLook:
+    """The measurement of a remediation's checks.  It begins while the admission is still being committed.
+
+    To look changes nothing, so it may also turn out to have been in vain: where the commit fails.
+    """
+
+    def __init__(self, look: Callable[[Admission], Coroutine[Any, Any, Looked]]) -> None:
+        self._look = look
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Looked] | None = None
+        self._admitted: Admission | None = None
+
+    def begin_soon(self, admitted: Admission) -> None:
+        """Let it begin, if this is admitted.  To be called from any thread, and more than once."""
+        if admitted.remediation and admitted.withheld is None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                self._loop.call_soon_threadsafe(self._begin, admitted)
+
+    async def at(self, admitted: Admission) -> Looked:
+        """Return what is seen.
+
+        Raises:
+            RenderError: a check cannot be rendered for this alert.
+        """
+        return await self._begin(admitted)
+
+    def end(self) -> None:
+        """Look no longer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self, admitted: Admission) -> asyncio.Task[Looked]:
+        if (
+            self._task is None or admitted != self._admitted
+        ):  # a transaction is repeated where its group failed
+            self.end()
+            self._admitted = admitted
+            self._task = asyncio.create_task(self._look(admitted))
+            self._task.add_done_callback(_hear_out)
+        return self._task
 
 
 class LedgerCase(CasePort):
@@ -95,21 +139,21 @@ class LedgerCase(CasePort):
             return await self._explain_unknown_runbook(call)
         now = datetime.now(UTC)
         outside = await self._surroundings.look()
-        foreseen = await self._ledger.read(
-            lambda c: admission.foresee(c, call, runbook, at=now, outside=outside)
-        )
-        ahead = self._measure_ahead(runbook, foreseen)
+        look = _FirstLook(lambda admitted: self._look(admitted, runbook))
+
+        def admit(transaction: Transaction) -> Admission:
+            admitted = admission.admit(transaction, call, runbook, at=now, outside=outside)
+            look.begin_soon(admitted)
+            return admitted
+
         try:
             # What was measured is on record together with the admission: one wait for the disk.
-            admitted = await self._ledger.write(
-                lambda t: admission.admit(t, call, runbook, at=now, outside=outside), durable=False
-            )
-            return await self._examine(admitted, runbook, ahead if _came_true(foreseen, admitted) else None)
+            admitted = await self._ledger.write(admit, durable=False)
+            return await self._examine(admitted, runbook, look)
         finally:
-            if ahead is not None:
-                ahead.cancel()
+            look.end()
 
-    async def _examine(self, admitted: Admission, runbook: Runbook, ahead: Measuring | None) -> Examination:
+    async def _examine(self, admitted: Admission, runbook: Runbook, look: _FirstLook) -> Examination:
         found = Examination(
             remediation=admitted.remediation,
             fencing=admitted.fencing,
@@ -120,26 +164,18 @@ class LedgerCase(CasePort):
         if not admitted.remediation or admitted.withheld is not None:
             await self._ledger.barrier()
             return found
-        facts = _facts_of(admitted)
-        self._remember(admitted.remediation, facts)
+        self._remember(admitted.remediation, _facts_of(admitted))
         try:
-            checks = render_checks(runbook, facts, self._vocabulary)
-            results = await (ahead or self._measure(checks, facts))
-            return await self._plan(found, runbook, facts, checks, results)
+            checks, results = await look.at(admitted)
+            return await self._plan(found, runbook, _facts_of(admitted), checks, results)
         except RenderError as error:
             await self._ledger.barrier()
             return found.model_copy(update={"withheld": Withheld(reason=error.code, sentence=str(error))})
 
-    def _measure_ahead(self, runbook: Runbook, foreseen: Admission | None) -> Measuring | None:
-        """Begin to measure while the admission is written: to look changes nothing."""
-        if foreseen is None:
-            return None
-        facts = _facts_of(foreseen)
-        try:
-            checks = render_checks(runbook, facts, self._vocabulary)
-        except RenderError:
-            return None  # it is told where the admission stands
-        return asyncio.ensure_future(self._measure(checks, facts))
+    async def _look(self, admitted: Admission, runbook: Runbook) -> Looked:
+        facts = _facts_of(admitted)
+        checks = render_checks(runbook, facts, self._vocabulary)
+        return checks, await self._measure(checks, facts)
 
     @activity.defn(name="examine_again")
     async def examine_again(self, look: SecondLook) -> Reexamination:
@@ -335,13 +371,10 @@ class LedgerCase(CasePort):
         return Examination(remediation="")
 
 
-def _came_true(foreseen: Admission | None, admitted: Admission) -> bool:
-    """Return whether the target was left alone between the look ahead and the admission."""
-    return (
-        foreseen is not None
-        and admitted.withheld is None
-        and (foreseen.fencing, foreseen.alert) == (admitted.fencing, admitted.alert)
-    )
+def _hear_out(task: asyncio.Task[Any]) -> None:
+    """Let a task have failed of which nobody wants to know any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _facts_of(admitted: Admission) -> Facts:

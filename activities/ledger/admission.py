@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, func, select
 
-from activities.ledger import freezes, inbox, records, schema, stops
+from activities.ledger import freezes, records, schema, stops
 from activities.ledger.inbox import InboxEntry
-from activities.ledger.leases import holder_of, last_fencing, renew_lease, take_lease
+from activities.ledger.leases import holder_of, renew_lease, take_lease
 from activities.ledger.prepared import Prepared, PreparedInsert
 from activities.ledger.remediations import (
     ACTOR,
@@ -53,7 +53,7 @@ from runbooks.policy.admission import (
     whom_to_tell,
 )
 
-__all__ = ["Admission", "Outside", "admit", "admit_again", "foresee", "requested_by", "standing", "stopped"]
+__all__ = ["Admission", "Outside", "admit", "admit_again", "requested_by", "standing", "stopped"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: nobody misreads or mishears one
 _ID_LENGTH = 6
@@ -169,27 +169,6 @@ def admit(
         at=at,
     )
     return _open(transaction, opening)
-
-
-def foresee(
-    connection: Connection, call: CallIn, runbook: Runbook, *, at: datetime, outside: Outside | None = None
-) -> Admission | None:
-    """Return what `admit` would say now, without an id; None where it would withhold, or open nothing new.
-
-    Nothing is taken or written.  It holds as long as nobody else takes the target, which the fencing
-    number tells.
-    """
-    if row_of_run(connection, call) is not None:
-        return None
-    cause = next(filter(asks_for_help, inbox.entries(connection, call.entries)), None)
-    if cause is None:
-        return None
-    facts = _Reading(connection, call.order, cause, outside or Outside()).facts(runbook, at)
-    if objection(facts, runbook.limits, at) is not None:
-        return None
-    fencing = last_fencing(connection, call.order.target) + 1
-    alert = {} if cause.alert is None else {"alert": cause.alert}
-    return Admission(remediation="", target=call.order.target, fencing=fencing, **alert)
 
 
 def admit_again(

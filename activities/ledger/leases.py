@@ -45,7 +45,6 @@ _KEEP = Prepared(update(lease).where(_of_holder).values(expires_at=None))
 _RESUME = Prepared(update(lease).where(_of_holder).values(expires_at=bindparam("until")))
 _RELEASE = Prepared(update(lease).where(_of_holder).values(remediation=FREE, expires_at=None))
 _HOLDS = Prepared(select(lease.c.target).where(_mine))
-_NUMBER = Prepared(select(lease.c.fencing).where(_of_target))
 _HOLDER = Prepared(
     select(lease.c.remediation, remediation.c.runbook, lease.c.expires_at)
     .join_from(lease, remediation, remediation.c.id == lease.c.remediation)
@@ -100,12 +99,6 @@ def prolong_lease(transaction: Transaction, holder: str, fencing: int, *, until:
 def holds_lease(connection: Connection, holder: str, fencing: int) -> bool:
     """Return whether nobody has taken the target since `holder` was given this number."""
     return _HOLDS.first(connection, holder=holder, number=fencing) is not None
-
-
-def last_fencing(connection: Connection, target: str) -> int:
-    """Return the number that was given last for the target; 0 where nobody ever took it."""
-    found = _NUMBER.first(connection, of_target=target)
-    return 0 if found is None else int(found[0])
 
 
 def keep_lease(transaction: Transaction, holder: str) -> None:

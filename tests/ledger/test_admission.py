@@ -205,14 +205,3 @@ def test_a_freeze_of_a_label_stops_one_that_is_under_way(ledger: Ledger) -> None
     assert "froze all with team=payments" in stopped.sentence
     again = ledger.write_now(lambda t: door.admit_again(t, name, 1, at=NIGHT))
     assert reason(again) == "frozen"
-
-
-def test_what_is_foreseen_keeps_to_the_limits(ledger: Ledger) -> None:
-    """Nothing is measured ahead for one that will be withheld."""
-    for number in (1, 2):
-        admitted(ledger, calling(ledger, f"web-{number}", cluster="eu"))
-    third = calling(ledger, "web-3", cluster="eu")
-
-    for limits, foreseen in (({"at_once": TWO_PER_CLUSTER}, False), ({}, True)):
-        ahead = ledger.read_now(lambda c, limits=limits: door.foresee(c, third, runbook(**limits), at=NIGHT))
-        assert (ahead is not None) is foreseen
