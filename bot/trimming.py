@@ -1,39 +1,36 @@
-"""Memory that a burst has left behind goes back to the machine.
+"""Memory that a burst has left behind goes back to the machine as soon as it is quiet again.
 
-The C library keeps what it is given back, but for the end of its heap.  After a burst that is some
-5 MiB of holes, which a server would hold until it ends.
+Rings of objects wait for the garbage collector, which `bot.app` lets come rarely; and the C library
+keeps what it is given back, but for the end of its heap.  After a burst that is some 5 MiB each, which
+a server would hold until it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import resource
-from pathlib import Path
+import gc
+import time
 
-LOOK_EVERY = 2.0  # seconds
-GROWN_BY = 2**20  # bytes since the last time; for less it is not worth two milliseconds
-_STATE = Path("/proc/self/statm")
+LOOK_EVERY = 0.5  # seconds
+BUSY = 0.1  # of one core's time between two looks; below that nobody waits for the few milliseconds
 _LIBRARY = ctypes.CDLL(None)
 
 
 def can_trim() -> bool:
-    """Return whether this machine's C library can be asked (glibc's, on Linux)."""
-    return hasattr(_LIBRARY, "malloc_trim") and _STATE.exists()
+    """Return whether this machine's C library can be asked (glibc's)."""
+    return hasattr(_LIBRARY, "malloc_trim")
 
 
 async def keep_trimming() -> None:
-    """Give back what is free, whenever the process has grown, until cancelled."""
-    least = resident()
+    """Give back what is free, once after each time that was busy, until cancelled."""
+    due = True  # the start leaves something behind too
     while True:
+        used = time.process_time()
         await asyncio.sleep(LOOK_EVERY)
-        now = resident()
-        if now > least + GROWN_BY:
+        if time.process_time() - used > BUSY * LOOK_EVERY:
+            due = True
+        elif due:
+            due = False
+            gc.collect()
             await asyncio.to_thread(_LIBRARY.malloc_trim, 0)
-            least = resident()
-        least = min(least, now)
-
-
-def resident() -> int:
-    """Return how many bytes of this process are in memory."""
-    return int(_STATE.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
