@@ -6,14 +6,14 @@ Everything that is concluded in here stands in the ledger before the engine lear
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
 
+from activities.first_look import FirstLook, Looked
 from activities.ledger import admission, approvals, inbox, leases, lost, records, remediations, versions
 from activities.ledger.admission import Admission
 from activities.ledger.approvals import escalated_event
@@ -26,6 +26,7 @@ from runbooks.errors import RenderError
 from runbooks.language.document import RunbookErrors, parse_runbook
 from runbooks.language.facts import Facts
 from runbooks.language.rendering import render_checks, render_plan
+from runbooks.model.alert import Alert
 from runbooks.model.plan import Plan, PlannedCheck
 from runbooks.model.record import Entry, Record, RecordKind
 from runbooks.model.remediation import CallIn, Closing, Ending, Examination, Withheld
@@ -49,52 +50,7 @@ from runbooks.ports.case import (
 
 _DOUBT_IS_OVER = frozenset({GateState.HAPPENED, GateState.AGAIN})
 
-Looked = tuple[Sequence[PlannedCheck], Sequence[CheckResult]]
-"""Checks, and what was measured of each."""
-
 REMEMBERED = 10_000  # remediations in progress whose alert is kept in memory
-
-
-class _FirstLook:
-    """The measurement of a remediation's checks.  It begins while the admission is still being committed.
-
-    To look changes nothing, so it may also turn out to have been in vain: where the commit fails.
-    """
-
-    def __init__(self, look: Callable[[Admission], Coroutine[Any, Any, Looked]]) -> None:
-        self._look = look
-        self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[Looked] | None = None
-        self._admitted: Admission | None = None
-
-    def begin_soon(self, admitted: Admission) -> None:
-        """Let it begin, if this is admitted.  To be called from any thread, and more than once."""
-        if admitted.remediation and admitted.withheld is None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                self._loop.call_soon_threadsafe(self._begin, admitted)
-
-    async def at(self, admitted: Admission) -> Looked:
-        """Return what is seen.
-
-        Raises:
-            RenderError: a check cannot be rendered for this alert.
-        """
-        return await self._begin(admitted)
-
-    def end(self) -> None:
-        """Look no longer."""
-        if self._task is not None:
-            self._task.cancel()
-
-    def _begin(self, admitted: Admission) -> asyncio.Task[Looked]:
-        if (
-            self._task is None or admitted != self._admitted
-        ):  # a transaction is repeated where its group failed
-            self.end()
-            self._admitted = admitted
-            self._task = asyncio.create_task(self._look(admitted))
-            self._task.add_done_callback(_hear_out)
-        return self._task
 
 
 class LedgerCase(CasePort):
@@ -139,12 +95,13 @@ class LedgerCase(CasePort):
             return await self._explain_unknown_runbook(call)
         now = datetime.now(UTC)
         outside = await self._surroundings.look()
-        look = _FirstLook(lambda admitted: self._look(admitted, runbook))
+        look = FirstLook(lambda facts: self._look(facts, runbook))
 
         def admit(transaction: Transaction) -> Admission:
-            admitted = admission.admit(transaction, call, runbook, at=now, outside=outside)
-            look.begin_soon(admitted)
-            return admitted
+            def begin(alert: Alert) -> None:
+                look.begin_soon(_facts_of(alert, call.order.target))
+
+            return admission.admit(transaction, call, runbook, at=now, outside=outside, decided=begin)
 
         try:
             # What was measured is on record together with the admission: one wait for the disk.
@@ -153,7 +110,7 @@ class LedgerCase(CasePort):
         finally:
             look.end()
 
-    async def _examine(self, admitted: Admission, runbook: Runbook, look: _FirstLook) -> Examination:
+    async def _examine(self, admitted: Admission, runbook: Runbook, look: FirstLook) -> Examination:
         found = Examination(
             remediation=admitted.remediation,
             fencing=admitted.fencing,
@@ -164,16 +121,16 @@ class LedgerCase(CasePort):
         if not admitted.remediation or admitted.withheld is not None:
             await self._ledger.barrier()
             return found
-        self._remember(admitted.remediation, _facts_of(admitted))
+        facts = _facts_of(admitted.alert, admitted.target)
+        self._remember(admitted.remediation, facts)
         try:
-            checks, results = await look.at(admitted)
-            return await self._plan(found, runbook, _facts_of(admitted), checks, results)
+            checks, results = await look.at(facts)
+            return await self._plan(found, runbook, facts, checks, results)
         except RenderError as error:
             await self._ledger.barrier()
             return found.model_copy(update={"withheld": Withheld(reason=error.code, sentence=str(error))})
 
-    async def _look(self, admitted: Admission, runbook: Runbook) -> Looked:
-        facts = _facts_of(admitted)
+    async def _look(self, facts: Facts, runbook: Runbook) -> Looked:
         checks = render_checks(runbook, facts, self._vocabulary)
         return checks, await self._measure(checks, facts)
 
@@ -190,7 +147,7 @@ class LedgerCase(CasePort):
         runbook = await self._runbook(standing.runbook_digest)
         if runbook is None:
             return Reexamination(withheld=_unknown_runbook(standing.runbook_digest))
-        facts = _facts_of(standing)
+        facts = _facts_of(standing.alert, standing.target)
         checks = render_checks(runbook, facts, self._vocabulary)
         results = await self._measure(checks, facts)
         await self._ledger.append(
@@ -334,7 +291,7 @@ class LedgerCase(CasePort):
         """Return what the remediation's alert says; kept from the examination where that was here."""
         if remediation not in self._examined:
             standing = await self._ledger.read(lambda c: admission.standing(c, remediation))
-            self._remember(remediation, _facts_of(standing))
+            self._remember(remediation, _facts_of(standing.alert, standing.target))
         return self._examined[remediation]
 
     def _remember(self, remediation: str, facts: Facts) -> None:
@@ -371,15 +328,8 @@ class LedgerCase(CasePort):
         return Examination(remediation="")
 
 
-def _hear_out(task: asyncio.Task[Any]) -> None:
-    """Let a task have failed of which nobody wants to know any more."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _facts_of(admitted: Admission) -> Facts:
-    alert = admitted.alert
-    return Facts(labels=alert.labels, annotations=alert.annotations, target=admitted.target)
+def _facts_of(alert: Alert, target: str) -> Facts:
+    return Facts(labels=alert.labels, annotations=alert.annotations, target=target)
 
 
 def _record_and_close(transaction: Transaction, entries: Sequence[Entry], closing: Closing) -> Closing:

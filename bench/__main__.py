@@ -1,6 +1,6 @@
-"""`python -m bench`: the contenders in turns, then the table.
+"""`python -m bench`: the contenders side by side and in turns, then the table.
 
-Each pass of each contender begins with a fresh server, a fresh database and a fresh sink.  Exit code
+Each pass begins with fresh servers, fresh databases and fresh sinks.  Exit code
 0 says that all was measured, whether or not the targets were met; 1 that a contender failed.
 """
 
@@ -11,8 +11,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ from rich.console import Console
 
 from bench import clicks, language, ledger
 from bench.contenders import Contender, run_bare
-from bench.load import Driver, Metrics, Samples
+from bench.load import Driver, Metrics, Samples, measure
 from bench.paramedic import run_paramedic
 from bench.processes import ContenderError
 from bench.report import BARE, PARAMEDIC, machine, render, summarise
@@ -46,22 +46,20 @@ class Pass:
     server: list[str]
 
 
-async def measure(contender: str) -> Pass:
-    """Run one pass of `contender`."""
-    with tempfile.TemporaryDirectory(prefix="paramedic-bench-") as name:
-        folder = Path(name)
-        async with sink(folder) as target, RUNNERS[contender](folder, target.port) as running:
-            metrics, samples = await Driver(running, target).measure()
-            return Pass(contender, metrics, samples, flags_of(running.roots))
-
-
-async def measure_all(contenders: Iterable[str], passes: int, console: Console) -> AsyncIterator[Pass]:
-    """Yield pass after pass, the contenders in turns, so that a slow minute hits both."""
-    order = list(contenders)
-    for number in range(passes):
-        for contender in order:
-            console.print(f"pass {number + 1} of {passes}: {contender}")
-            yield await measure(contender)
+async def measure_pass(contenders: Sequence[str]) -> list[Pass]:
+    """Run all contenders side by side, and measure each once."""
+    async with AsyncExitStack() as stack:
+        drivers = []
+        for contender in contenders:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="paramedic-bench-")))
+            target = await stack.enter_async_context(sink(folder))
+            running = await stack.enter_async_context(RUNNERS[contender](folder, target.port))
+            drivers.append(Driver(running, target))
+        found = await measure(drivers)
+        return [
+            Pass(contender, metrics, samples, flags_of(driver.contender.roots))
+            for contender, driver, (metrics, samples) in zip(contenders, drivers, found, strict=True)
+        ]
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -69,7 +67,10 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     facts = machine()
     warn_if_loaded(console)
     contenders = [arguments.only] if arguments.only else list(RUNNERS)
-    done = [one async for one in measure_all(contenders, arguments.passes, console)]
+    done: list[Pass] = []
+    for number in range(arguments.passes):
+        console.print(f"pass {number + 1} of {arguments.passes}")
+        done += await measure_pass(contenders)
     warn_if_servers_differ(done, console)
     summary = summarise({name: [one.metrics for one in done if one.contender == name] for name in contenders})
     console.print(render(summary))

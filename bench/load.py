@@ -1,4 +1,4 @@
-"""The driver: the alerts, the three scenarios, and what they measure.
+"""The drivers, one for each contender: the alerts, the three scenarios, and what they measure.
 
 Requests are rendered before the clock runs.  Latencies begin when the driver starts to send an
 alert and end at the sink's clock, or at the contender's own record of the ending.
@@ -130,32 +130,12 @@ class Driver:
     contender: Contender
     sink: Sink
 
-    async def measure(self) -> tuple[Metrics, Samples]:
-        """Run all scenarios and return the numbers, and the samples behind them."""
-        await self.warm_up()
-        metrics, samples = Metrics(), Samples()
-        for scenario in (self.idle, self.burst, self.storm):
-            found, behind = await scenario()
-            metrics |= found
-            samples |= behind
-        metrics["memory"] = usage_of(self.contender.roots).memory
-        return metrics, samples
-
     async def warm_up(self) -> None:
         """Let imports, pools and caches fill: a server that was just started is not what people run."""
         await self._run([self.post([f"warm-{n:03}"]) for n in range(WARM_UP)], 4, WARM_UP)
 
-    async def idle(self) -> tuple[Metrics, Samples]:
-        """One alert after another, with a pause after each."""
-        gaps = random.Random(SEED)
-        tally = Tally()
-        await self.sink.reset()
-        async with connected(self.contender.port) as connection:
-            for number in range(IDLE):
-                await self._send(connection, self.post([f"idle-{number:03}"]), tally)
-                await self._verified(number + 1)
-                await asyncio.sleep(gaps.uniform(*IDLE_GAP))
-        await asyncio.sleep(SETTLE)
+    async def idle_numbers(self, tally: Tally) -> tuple[Metrics, Samples]:
+        """Return what became of the alerts that were sent one after another."""
         log = await self.sink.log()
         samples = {
             "idle_ack": [1000 * took for took in tally.acks],
@@ -223,7 +203,7 @@ class Driver:
 
         async def send_rest(connection: Connection) -> None:
             for post in waiting:  # shared: each connection takes the next
-                await self._send(connection, post, tally)
+                await self.send(connection, post, tally)
 
         async with AsyncExitStack() as stack:
             opened = [
@@ -232,11 +212,16 @@ class Driver:
             tally.began = time.time()
             await asyncio.gather(*(send_rest(connection) for connection in opened))
             tally.acked = time.time()
-            await self._verified(distinct)
+            await self.verified(distinct)
         await asyncio.sleep(SETTLE)
         return tally
 
-    async def _send(self, connection: Connection, post: Post, tally: Tally) -> None:
+    async def send(self, connection: Connection, post: Post, tally: Tally) -> None:
+        """Send one request, and note when.
+
+        Raises:
+            ContenderError: it was not accepted.
+        """
         at = time.time()
         for target in post.targets:
             tally.sent.setdefault(target, at)
@@ -245,13 +230,55 @@ class Driver:
         if not 200 <= answer.status < 300:
             raise ContenderError(f"{self.contender.name} answered {answer.status}: {answer.body[:300]!r}")
 
-    async def _verified(self, count: int) -> None:
+    async def verified(self, count: int) -> None:
+        """Return when so many targets have been verified.
+
+        Raises:
+            ContenderError: it takes too long: something was lost.
+        """
         try:
             await asyncio.wait_for(self.sink.wait_for_verified(count), VERIFIED_WITHIN)
         except TimeoutError:
             raise ContenderError(
                 f"{self.contender.name}: not all of {count} alerts were verified in {VERIFIED_WITHIN:.0f} s"
             ) from None
+
+
+async def measure(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
+    """Run all scenarios, and return the numbers of each contender, and the samples behind them."""
+    for driver in drivers:
+        await driver.warm_up()
+    found = await idle(drivers)
+    for driver, (metrics, samples) in zip(drivers, found, strict=True):
+        for scenario in (driver.burst, driver.storm):
+            more, behind = await scenario()
+            metrics.update(more)
+            samples.update(behind)
+        metrics["memory"] = usage_of(driver.contender.roots).memory
+    return found
+
+
+async def idle(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
+    """One alert after another, with a pause after each; the contenders in turns, alert by alert.
+
+    What else the machine does, from one second to the next, hits all of them alike.
+    """
+    gaps = random.Random(SEED)
+    tallies = [Tally() for _ in drivers]
+    async with AsyncExitStack() as stack:
+        lanes = [
+            (each, await stack.enter_async_context(connected(each.contender.port)), tally)
+            for each, tally in zip(drivers, tallies, strict=True)
+        ]
+        for driver in drivers:
+            await driver.sink.reset()
+        for number in range(IDLE):
+            for driver, connection, tally in lanes:
+                await driver.send(connection, driver.post([f"idle-{number:03}"]), tally)
+                await driver.verified(number + 1)
+                await asyncio.sleep(gaps.uniform(*IDLE_GAP))
+    await asyncio.sleep(SETTLE)
+    return [await driver.idle_numbers(tally) for driver, tally in zip(drivers, tallies, strict=True)]
 
 
 def first_actions(log: Mapping[str, TargetLog]) -> Times:

@@ -167,7 +167,7 @@ class Intake:
             raw=raw,
         )
         heard = list(_heard(addressed, acceptance.said))
-        newest = inbox.newest(transaction.tables)
+        newest = max(before, acceptance.newest)
         transaction.when_committed(lambda: self._last.move(heard, before=before, newest=newest))
         withheld = _withheld(addressed)
         stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]

@@ -326,11 +326,9 @@ class Metrics:
         while True:
             try:
                 await self._catch_up()
-                async for batch in self._ledger.follow(self._last, kinds=frozenset(self._readers)):
+                kinds = frozenset(self._readers)
+                async for batch in self._ledger.follow(self._last, kinds=kinds, gather=GATHER):
                     self.take(batch)
-                    await asyncio.sleep(
-                        GATHER
-                    )  # nobody scrapes more often; one look then serves many commits
             except LedgerError as error:
                 log.warning("the metrics cannot follow the ledger", error=str(error))
                 await asyncio.sleep(1)

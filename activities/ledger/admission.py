@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -90,6 +90,10 @@ _IN_PROGRESS_WITH = Prepared(
 )
 
 
+NO_ALERT = Alert(status=AlertStatus.FIRING, labels={})
+"""Stands for the alert where a person asked without one."""
+
+
 class Admission(Value):
     """What a remediation was admitted for, and whether it may go on.
 
@@ -106,7 +110,7 @@ class Admission(Value):
     runbook_digest: str = ""
     target: str = ""
     fencing: int = 0
-    alert: Alert = Alert(status=AlertStatus.FIRING, labels={})
+    alert: Alert = NO_ALERT
     requested_by: str = ""
     withheld: Withheld | None = None
 
@@ -132,14 +136,22 @@ class _Opening(Value):
 
 
 def admit(
-    transaction: Transaction, call: CallIn, runbook: Runbook, *, at: datetime, outside: Outside | None = None
+    transaction: Transaction,
+    call: CallIn,
+    runbook: Runbook,
+    *,
+    at: datetime,
+    outside: Outside | None = None,
+    decided: Callable[[Alert], None] = lambda _: None,
 ) -> Admission:
     """Open the remediation that calls in, or say why it is withheld; either is on record.
 
     The same call again returns the same remediation.  Where every entry was taken care of before,
     or only says that its alert has resolved, nothing is opened and the id is empty.
 
-    `outside`: what admission depends on and the database does not hold.
+    Args:
+        outside: what admission depends on and the database does not hold.
+        decided: is told of its alert as soon as a new remediation may begin, before that is written.
     """
     known = row_of_run(transaction.tables, call)
     if known is not None:
@@ -158,6 +170,8 @@ def admit(
         return Admission(remediation="")
     facts = _Reading(transaction.tables, call.order, cause, outside or Outside()).facts(runbook, at)
     withheld = objection(facts, runbook.limits, at)
+    if withheld is None:
+        decided(cause.alert or NO_ALERT)
     said_before = _said_before(transaction.tables, facts, withheld)
     opening = _Opening(
         call=call,

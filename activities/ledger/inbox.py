@@ -78,11 +78,13 @@ class Acceptance(Value):
         entries: the new ones, in the same order.
         duplicates: how many were not new.
         said: for each delivery, new or not, in the same order.
+        newest: the seq of the last new one; `NOTHING` where none is new.
     """
 
     entries: tuple[InboxEntry, ...]
     duplicates: int
     said: tuple[Said, ...]
+    newest: int
 
 
 class _Offer(NamedTuple):
@@ -162,10 +164,10 @@ def accept(
             last[offer.address] = offer.delivery.delivery, at
             taken.append((_entry_of(offer.delivery, at, number), offer))
         said.append(Said(offer.fingerprint, since))
-    if taken:
-        _write(transaction, taken, raw)
+    newest = _write(transaction, taken, raw) if taken else NOTHING
     entries = tuple(entry for entry, _ in taken)
-    return Acceptance(entries=entries, duplicates=len(offered) - len(taken), said=tuple(said))
+    duplicates = len(offered) - len(taken)
+    return Acceptance(entries=entries, duplicates=duplicates, said=tuple(said), newest=newest)
 
 
 def newest(connection: Connection) -> int:
@@ -174,8 +176,8 @@ def newest(connection: Connection) -> int:
     return NOTHING if found is None else int(found[0])
 
 
-def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, _Offer]], raw: Blob | None) -> None:
-    """Write the rows and the records of new entries, and the body that they came in."""
+def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, _Offer]], raw: Blob | None) -> int:
+    """Write the rows and the records of new entries, and the body that they came in.  Return the last one's seq."""
     if raw is not None:
         blobs.keep(transaction, raw)
     alerts = [_alert_body(entry) for entry, _ in taken]
@@ -187,6 +189,7 @@ def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, _Offer]],
         for (entry, offer), alert, record in zip(taken, alerts, records, strict=True)
     ]
     _INSERT.run(transaction.tables, rows)
+    return records[-1].seq
 
 
 def claim(transaction: Transaction, limit: int, *, at: datetime, hold: timedelta) -> list[InboxEntry]:

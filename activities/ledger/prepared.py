@@ -36,6 +36,8 @@ Convert = Callable[[Any], Any]
 AT_ONCE = 32
 """How many values or rows one statement takes at most."""
 
+_EACH = [f"each_{number}" for number in range(AT_ONCE)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Text:
@@ -119,13 +121,17 @@ class PreparedForEach:
     def rows(self, connection: Connection, values: Iterable[Any], **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows for all values; in the statement's order where it is carried out once."""
         found: list[tuple[Any, ...]] = []
-        for piece in _pieces(list(values)):
-            each = {f"each_{number}": value for number, value in enumerate(piece)}
-            found += self._of_length(len(piece)).rows(connection, **each, **parameters)
+        left = list(values)
+        while left:
+            piece, left = left[:AT_ONCE], left[AT_ONCE:]
+            # Filled up with the last one, which changes nothing: few lengths, so few statements.
+            length = 1 << (len(piece) - 1).bit_length()
+            each = dict(zip(_EACH[:length], piece + piece[-1:] * (length - len(piece)), strict=True))
+            found += self._of_length(length).rows(connection, **each, **parameters)
         return found
 
     def _prepare(self, length: int) -> Prepared:
-        each = [bindparam(f"each_{number}", type_=self._column.type) for number in range(length)]
+        each = [bindparam(name, type_=self._column.type) for name in _EACH[:length]]
         return Prepared(self._build(self._column.in_(each)))
 
 

@@ -210,11 +210,15 @@ class Ledger:
             return query(connection)
 
     async def follow(
-        self, after: int, *, kinds: frozenset[RecordKind] | None = None
+        self, after: int, *, kinds: frozenset[RecordKind] | None = None, gather: float = 0
     ) -> AsyncIterator[list[Record]]:
         """Yield the records that follow seq `after` (-1: all), first those that exist, then as they come.
 
         Each batch has at least one record, and no record comes twice.  It ends when the ledger is closed.
+
+        Args:
+            gather: seconds before each further look: one serves many commits then, and comes when those
+                who wrote have gone on.
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -235,6 +239,8 @@ class Ledger:
                     yield batch
                 else:
                     await follower.wait()
+                if gather:
+                    await asyncio.sleep(gather)
         finally:
             with self._gate:
                 self._followers.discard(follower)

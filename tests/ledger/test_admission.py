@@ -205,3 +205,23 @@ def test_a_freeze_of_a_label_stops_one_that_is_under_way(ledger: Ledger) -> None
     assert "froze all with team=payments" in stopped.sentence
     again = ledger.write_now(lambda t: door.admit_again(t, name, 1, at=NIGHT))
     assert reason(again) == "frozen"
+
+
+def test_nothing_is_looked_at_for_what_is_withheld(ledger: Ledger) -> None:
+    """
+    Whoever begins to measure early is told of each alert that may begin, and of no other.
+    """
+    begun: list[str] = []
+    for number in (1, 2, 3):
+        asked = calling(ledger, f"web-{number}", cluster="eu")
+        ledger.write_now(
+            lambda t, asked=asked: door.admit(
+                t,
+                asked,
+                runbook(at_once=TWO_PER_CLUSTER),
+                at=NIGHT,
+                decided=lambda alert: begun.append(alert.labels["instance"]),
+            )
+        )
+
+    assert begun == ["web-1", "web-2"]
