@@ -22,6 +22,7 @@ class Eyes:
         self.ended: list[str] = []
         self.may_return = asyncio.Event()
         self.has_begun = asyncio.Event()
+        self.has_ended = asyncio.Event()
 
     async def look(self, facts):
         self.at.append(facts.target)
@@ -30,6 +31,7 @@ class Eyes:
             await self.may_return.wait()
         finally:
             self.ended.append(facts.target)
+            self.has_ended.set()
         return [], [facts.target]
 
 
@@ -81,8 +83,7 @@ async def test_a_look_that_nobody_needs_ends(caplog):
     needless.begin_soon(NODE_1)
     await asyncio.wait_for(eyes.has_begun.wait(), 5)
     needless.end()
-    while not eyes.ended:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(eyes.has_ended.wait(), 5)
 
     async def fail(_):
         raise RenderError("There is no label `role`.")
