@@ -86,7 +86,7 @@ async def test_a_look_that_nobody_needs_ends(caplog):
     await asyncio.wait_for(eyes.has_ended.wait(), 5)
 
     async def fail(_):
-        raise RenderError("There is no label `role`.")
+        raise RenderError("There is no label `role`.", remedy="Add one.")
 
     failing = FirstLook(fail)
     with pytest.raises(RenderError):
