@@ -35,11 +35,11 @@ from activities.spool import FOLDER, Spool, write_late
 from activities.surroundings import Surroundings
 from runbooks.errors import EffectError, FailedError, LedgerError, NotSentError, RefusedError
 from runbooks.model.action import ActionClass, ActionResult, Outcome, Receipt
-from runbooks.model.decision import SignedDecision
+from runbooks.model.decision import Decision, SignedDecision
 from runbooks.model.plan import GateTerms, Part
-from runbooks.model.record import Entry
+from runbooks.model.record import Entry, RecordKind
 from runbooks.policy.endings import action_key
-from runbooks.policy.gate import Question, objection_to_acting
+from runbooks.policy.gate import Question, holds_until, objection_to_acting
 from runbooks.ports.case import ActionOrder, CasePort
 
 HEARTBEAT_EVERY = 2.0  # seconds
@@ -50,6 +50,8 @@ _CASE_ACTIVITIES = frozenset(
     for method in vars(CasePort).values()
     if (definition := getattr(method, "__temporal_activity_definition", None)) is not None
 )
+
+_ACTED = frozenset({RecordKind.ACTION_INTENT, RecordKind.ACTION_RECEIPT, RecordKind.ACTION_UNKNOWN})
 
 log = structlog.get_logger()
 
@@ -222,8 +224,11 @@ class Guard(Interceptor):
             )
         if _has_ended(connection, order.remediation):
             raise RefusedError("ended_already", f"{order.remediation} has ended: nothing more is done.")
+        given: list[Decision] = []
         for question, consents in _questions(assignment):
             self._object_to_consents(connection, order, question, consents)
+            given += [signed.decision for signed in consents]
+        _object_to_age(connection, assignment, given)
 
     def _object_to_consents(
         self,
@@ -474,6 +479,17 @@ def _doubted(transaction: Transaction, assignment: Assignment, receipt: Receipt)
         f"Nobody can know whether an earlier attempt happened. This one was not made: {receipt.sentence}"
     )
     return receipt.model_copy(update={"outcome": Outcome.UNKNOWN, "sentence": sentence})
+
+
+def _object_to_age(connection: Connection, assignment: Assignment, consents: Sequence[Decision]) -> None:
+    """Refuse what people agreed to long ago: whoever should have carried it out may have been away since."""
+    acted_at = records.last_at(connection, assignment.order.remediation, _ACTED)
+    until = holds_until(consents, acted_at=acted_at, pause=assignment.plan.longest_pause)
+    if until is not None and datetime.now(UTC) > until:
+        raise RefusedError(
+            "approval_too_old",
+            f"What was approved had to be done by {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC: ask people again.",
+        )
 
 
 def _has_ended(connection: Connection, remediation: str) -> bool:

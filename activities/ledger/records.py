@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -51,6 +52,13 @@ def find(connection: Connection, event_id: str) -> Record | None:
 def stream_of(connection: Connection, stream: str) -> list[Record]:
     """Return all records of `stream`, oldest first; none where there is no such stream."""
     return _read(connection, _STREAM.rows(connection, stream=stream))
+
+
+def last_at(connection: Connection, stream: str, kinds: Collection[RecordKind]) -> datetime | None:
+    """Return the time of the newest record of these kinds in `stream`; None where there is none."""
+    of_kinds = select(_record.at).where(_record.stream == stream, _record.kind.in_(sorted(kinds)))
+    newest = connection.execute(of_kinds.order_by(_record.stream_seq.desc()).limit(1)).scalar()
+    return None if newest is None else datetime.fromisoformat(newest)
 
 
 def after(

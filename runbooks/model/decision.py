@@ -100,7 +100,7 @@ class Decision(Value):
         reason: the person's own words; required where the answer is no.
         reason_salt, reason_digest: of the reason, once it is sealed; empty where there is none.
         via: `slack`, `cli`.
-        expires_at: after this it no longer allows anything.
+        expires_at: when the gate closes: an answer that is recorded later does not count.
     """
 
     id: str

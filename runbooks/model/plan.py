@@ -131,6 +131,14 @@ class Plan(Value):
         groups = tuple(dict.fromkeys(group for group in called if isinstance(group, str)))
         return GateTerms(approvers=groups, need=1, within=VERDICT_WITHIN) if groups else None
 
+    @property
+    def longest_pause(self) -> timedelta:
+        """How long it may go on without anything being recorded of an action: one attempt, and the verification."""
+        attempts = (each.timeout for each in self.actions)
+        undos = (each.undo.timeout for each in self.actions if each.undo is not None)
+        looks = (each.within + each.timeout for each in self.verify)
+        return max((*attempts, *undos), default=timedelta()) + max(looks, default=timedelta())
+
     def action(self, part: Part, step: str) -> PlannedAction | None:
         """Return the action of that part and step id, or None if the plan holds none."""
         undos = [each.undo for each in self.actions if each.undo is not None]

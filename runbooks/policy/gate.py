@@ -11,7 +11,7 @@ link of its chain as well; and where nobody is left to ask, it has expired.  Sil
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from runbooks.model.base import Value
@@ -34,6 +34,14 @@ class GateState(StrEnum):
 
 HALTING = frozenset({Answer.DENIED, Answer.STOP})
 """The answers that are heard also from somebody who said yes before: nobody is held to a yes."""
+
+
+APPROVAL_HOLDS = timedelta(hours=1)
+"""How long what was approved may be begun, or gone on with: what people knew when they agreed grows old.
+
+It counts from the last answer, and anew from each thing that was done on the strength of it, so that a
+long plan is not cut off in its middle.
+"""
 
 
 class Question(Value):
@@ -203,6 +211,22 @@ def objection_to_acting(consents: Sequence[Decision], question: Question, *, rem
     if len(people) < question.terms.need:
         return f"{question.terms.need} people must approve, {len(people)} did"
     return None
+
+
+def holds_until(
+    consents: Sequence[Decision], *, acted_at: datetime | None, pause: timedelta
+) -> datetime | None:
+    """Return until when what people agreed to may be begun, or gone on with; None: nobody had to agree.
+
+    Args:
+        consents: all answers that together allow what is to be done.
+        acted_at: when it was last recorded that something is done, or was, on the strength of them.
+        pause: how long the plan itself may go on without such a record.
+    """
+    if not consents:
+        return None
+    last = max(each.decided_at for each in consents)
+    return max(last, acted_at or last) + pause + APPROVAL_HOLDS
 
 
 def _name_of(decision: Decision) -> str:

@@ -9,9 +9,11 @@ import pytest
 
 from activities.ledger.findings import VerifiedState
 from activities.ledger.verification import verify
+from runbooks.errors import NotSentError
 from runbooks.model.action import Outcome
 from runbooks.model.decision import Answer, Principal, SignedDecision
 from runbooks.model.record import RecordKind
+from runbooks.policy import gate
 from runbooks.ports.case import Escalation, GateRequest, Hearing
 from tests.guard.surgery import Surgery
 
@@ -161,3 +163,35 @@ async def test_every_judged_answer_is_on_record_with_what_they_were_told(surgery
     (record,) = await surgery.records(RecordKind.DECISION)
     assert (record.outcome, record.data["objection"]) == ("refused", objection)
     assert ("expired" if late else "the plan has changed") in objection
+
+
+async def test_an_old_approval_lets_nothing_be_done(surgery):
+    """Whoever should have carried it out was away: after more than an hour people are asked again, not surprised."""
+    await surgery.examine(gated=True)
+    request = await surgery.ask()
+    old, objection = await say(
+        surgery, request, person("alice"), decided_at=datetime.now(UTC) - timedelta(hours=2)
+    )
+
+    receipt = await surgery.attend(surgery.order(decisions=(old,)))
+
+    assert objection is None
+    assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, "approval_too_old")
+    assert "What was approved had to be done by" in receipt.sentence
+    assert surgery.world.calls == []
+
+
+async def test_what_goes_on_does_not_grow_old(surgery, monkeypatch):
+    """An attempt that is made again belongs to what was begun in time, however long ago that was approved."""
+    await surgery.examine(gated=True)
+    request = await surgery.ask()
+    old, _ = await say(surgery, request, person("alice"), decided_at=datetime.now(UTC) - timedelta(hours=2))
+    surgery.world.raises = NotSentError("refused by the network")
+    with monkeypatch.context() as in_time:
+        in_time.setattr(gate, "APPROVAL_HOLDS", timedelta(hours=3))
+        assert (await surgery.attend(surgery.order(decisions=(old,)))).outcome is Outcome.NOT_SENT
+    surgery.world.raises = None
+
+    receipt = await surgery.attend(surgery.order(decisions=(old,), attempt=2))
+
+    assert receipt.outcome is Outcome.OK

@@ -1,14 +1,14 @@
-"""Looking ahead: what is measured while the admission is written counts only where nobody was at the target meanwhile."""
+"""Looking ahead: what is admitted is measured while that is still being written, once, and nothing else is."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+import threading
 
 import pytest
 
 from activities.actions import Measurement
-from activities.ledger import admission, leases
+from activities.ledger import admission
 from runbooks.model.record import RecordKind
 from tests.guard.surgery import Surgery
 
@@ -44,45 +44,20 @@ async def test_leaves_the_target_alone_where_nothing_may_begin(surgery, measured
     assert measured == []
 
 
-async def test_measures_again_where_somebody_took_the_target_meanwhile(surgery, measured, monkeypatch):
-    """Another remediation that came and went may have changed what was measured ahead."""
-    write = surgery.ledger.write
-
-    async def slowly(work, **more):
-        def after_another(transaction):
-            leases.take_lease(transaction, "web", "R-OTHER1", at=datetime.now(UTC))
-            leases.release_lease(transaction, "R-OTHER1")
-            return work(transaction)
-
-        return await write(after_another, **more)
-
-    receive = surgery.receive
-
-    async def received(*arguments, **more):
-        entry = await receive(*arguments, **more)
-        monkeypatch.setattr(surgery.ledger, "write", slowly)
-        return entry
-
-    monkeypatch.setattr(surgery, "receive", received)
-
-    found = await surgery.examine()
-
-    assert found.fencing == 2
-    assert len(measured) == 2
-    assert len(await surgery.records(RecordKind.CHECK)) == 1
-
-
 async def test_a_measurement_ahead_ends_with_its_examination(surgery, monkeypatch):
-    """Where the ledger refuses the admission, nothing goes on measuring for nobody."""
-    ended = asyncio.Event()
+    """Where the ledger refuses what was decided, nothing goes on measuring for nobody."""
+    begun, ended = threading.Event(), asyncio.Event()
 
     async def hang(check, facts) -> Measurement:
+        begun.set()
         try:
             return await asyncio.Event().wait()
         finally:
             ended.set()
 
-    def refuse(*_, **__):
+    def refuse(*_, decided, **__):
+        decided(admission.NO_ALERT)
+        assert begun.wait(20)
         raise RuntimeError("no")
 
     monkeypatch.setattr(surgery.performer, "measure", hang)
@@ -90,5 +65,5 @@ async def test_a_measurement_ahead_ends_with_its_examination(surgery, monkeypatc
 
     with pytest.raises(RuntimeError):
         await surgery.examine()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await ended.wait()

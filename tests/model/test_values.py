@@ -89,3 +89,17 @@ def test_a_refusal_names_the_rule_by_a_stable_word():
     """Programs look at the word, people at the sentence."""
     refused = RefusedError("frozen", "Alice froze web-1.")
     assert (refused.reason, str(refused)) == ("frozen", "Alice froze web-1.")
+
+
+def test_a_plans_longest_pause_is_its_longest_attempt_and_its_verification():
+    """An approval must not grow old while what it allows takes its time."""
+    longest = action("a").model_copy(update={"timeout": timedelta(minutes=1)})
+    undone = action("b").model_copy(
+        update={"undo": action("c").model_copy(update={"timeout": timedelta(hours=2)})}
+    )
+
+    looks = plan().longest_pause - action().timeout
+
+    assert plan(longest, action("b")).longest_pause == timedelta(minutes=1) + looks
+    assert plan(longest, undone).longest_pause == timedelta(hours=2) + looks
+    assert looks >= timedelta(minutes=5)

@@ -8,7 +8,7 @@ import pytest
 
 from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
 from runbooks.model.plan import GateTerms, Link
-from runbooks.policy.gate import Gate, GateState, Question, objection_to_acting
+from runbooks.policy.gate import APPROVAL_HOLDS, Gate, GateState, Question, holds_until, objection_to_acting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = "ab" * 32
@@ -319,3 +319,23 @@ def test_approvals_come_from_one_request():
     said = objection_to_acting(approvals, question(), remediation="R-1")
 
     assert said == "the approvals are answers to different requests"
+
+
+@pytest.mark.parametrize(
+    ("answers", "acted", "until"),
+    [
+        ([], None, None),  # nobody had to be asked
+        ([0], None, 0),
+        ([3, 0], None, 3),  # the last answer counts
+        ([0], 3, 3),  # it went on since
+        ([3], 0, 3),  # what was done before the last question
+    ],
+)
+def test_what_people_agreed_to_grows_old(answers, acted, until):
+    """It holds for an hour from the last answer, or from the last thing that was done because of it."""
+    hour, pause = timedelta(hours=1), timedelta(minutes=5)
+    consents = [decision(f"person-{after}", decided_at=NOW + after * hour) for after in answers]
+
+    found = holds_until(consents, acted_at=None if acted is None else NOW + acted * hour, pause=pause)
+
+    assert found == (None if until is None else NOW + until * hour + pause + APPROVAL_HOLDS)
