@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ledger import stops
+from activities.ledger.stops import Untold
 from activities.ledger.store import Ledger
 from bot.answers import AwayError
 from runbooks.errors import LedgerError
@@ -68,8 +69,9 @@ class Stops:
             pause = LOOK_EVERY
             try:
                 await self.look()
-            except (AwayError, LedgerError) as error:
-                LOG.warning("a stop is on record and not passed on yet", error=str(error))
+            except* (AwayError, LedgerError) as trouble:
+                for error in trouble.exceptions:
+                    LOG.warning("a stop is on record and not passed on yet", error=str(error))
                 pause = LOOK_AFTER_TROUBLE
             await asyncio.sleep(pause)
 
@@ -77,12 +79,16 @@ class Stops:
         """Tell every workflow that was stopped and has not heard it from here.
 
         Raises:
-            AwayError: Temporal is; the guard knows all the same.
-            LedgerError: the ledger is.
+            ExceptionGroup: of `AwayError`: some could not be told now; the guard knows all the same.
+            LedgerError: the ledger cannot be read.
         """
         waiting = {each.stopping.remediation: each for each in await self._ledger.read(stops.untold)}
         self._told &= waiting.keys()
-        for remediation, each in waiting.items():
-            if remediation not in self._told:
-                await self._workflows.stop(each.workflow_id, each.stopping)
-                self._told |= {remediation}
+        untold = [each for remediation, each in waiting.items() if remediation not in self._told]
+        heard = await asyncio.gather(*map(self._tell, untold), return_exceptions=True)
+        if trouble := [error for error in heard if isinstance(error, Exception)]:
+            raise ExceptionGroup("stops that were not passed on", trouble)
+
+    async def _tell(self, untold: Untold) -> None:
+        await self._workflows.stop(untold.workflow_id, untold.stopping)
+        self._told |= {untold.stopping.remediation}

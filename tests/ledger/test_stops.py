@@ -18,9 +18,9 @@ from tests.ledger.material import BOTH, NIGHT, admitted, call, closing, delivery
 ALICE = {"actor": "slack:T1/U1", "source": "slack:C1", "reason": "by hand, now"}
 
 
-def begun(ledger: Ledger) -> str:
-    (entry,) = received(ledger, delivery())
-    return admitted(ledger, call(entry)).remediation
+def begun(ledger: Ledger, target: str = "web-1") -> str:
+    (entry,) = received(ledger, delivery(target))
+    return admitted(ledger, call(entry, target=target)).remediation
 
 
 def stop(ledger: Ledger, remediation: str, **more: str):
@@ -66,9 +66,10 @@ class FakeWorkflows:
     def __init__(self) -> None:
         self.heard = []
         self.away = False
+        self.deaf = ""
 
     async def stop(self, workflow_id, stopping):
-        if self.away:
+        if self.away or stopping.remediation == self.deaf:
             raise AwayError("Temporal is away")
         self.heard.append((workflow_id, stopping.remediation))
 
@@ -81,7 +82,7 @@ async def test_a_stop_is_passed_on_once_and_again_after_a_restart(ledger):
     passing = Stops(ledger, workflows)
 
     workflows.away = True
-    with pytest.raises(AwayError):
+    with pytest.RaisesGroup(AwayError):
         await passing.look()
     workflows.away = False
     await passing.look()
@@ -93,3 +94,23 @@ async def test_a_stop_is_passed_on_once_and_again_after_a_restart(ledger):
     ledger.write_now(lambda t: close(t, closing(remediation, Ending.STOPPED), at=NIGHT))
     await Stops(ledger, workflows).look()
     assert len(workflows.heard) == 2
+
+
+@BOTH
+async def test_one_that_cannot_be_told_does_not_keep_the_others_waiting(ledger):
+    """Whatever is wrong with one workflow, the stops that came after its own are passed on, and once."""
+    first, second = begun(ledger, "web-1"), begun(ledger, "web-2")
+    workflows = FakeWorkflows()
+    workflows.deaf = first
+    passing = Stops(ledger, workflows)
+    for remediation in (first, second):
+        stop(ledger, remediation)
+
+    for _ in range(2):
+        with pytest.RaisesGroup(AwayError):
+            await passing.look()
+    assert [each for _, each in workflows.heard] == [second]
+
+    workflows.deaf = ""
+    await passing.look()
+    assert [each for _, each in workflows.heard] == [second, first]
