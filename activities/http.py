@@ -225,7 +225,10 @@ def _parsed(body: bytes) -> Any:
     """Return the JSON value in `body`; None where it is none, or one that could not be put on record."""
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be written down
+        if (
+            b"\\" in body or not body.isascii()
+        ):  # there may be half a surrogate pair: it cannot be written down
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return value

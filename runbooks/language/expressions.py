@@ -161,12 +161,21 @@ class _Compiled:
         program.set_environment(_ENVIRONMENT)
         return _ENVIRONMENT.from_string(program)
 
+    @cached_property
+    def _paths(self) -> Sequence[tuple[str, ...]]:
+        return tuple(_path_of(each) for each in self.expressions)
+
     def values(self, names: Mapping[str, Any]) -> list[Any]:
         """Return what each expression comes to.
+
+        Nearly all of them are mere lookups, for which a whole program would be set up.
 
         Raises:
             RunbookError: one cannot be evaluated; without a place.
         """
+        found = [_look_up(names, path) for path in self._paths]
+        if _NOTHING not in found:
+            return found
         try:
             context = self._program.new_context(dict(names))
             deque(self._program.root_render_func(context), maxlen=0)
@@ -181,6 +190,31 @@ class _Compiled:
                 f"{shown(self.source)} could not be evaluated: {legible(str(error))}",
                 remedy="Labels and annotations are text (`| float` makes a number); ask `is not none` where a value may be null",
             ) from error
+
+
+_NOTHING: Final = object()
+
+
+def _path_of(expression: nodes.Node) -> tuple[str, ...]:
+    """Return the names that a mere lookup goes through, as in `labels.instance`; none where it is more than that."""
+    match expression:
+        case nodes.Name(name=name):
+            return (name,)
+        case nodes.Getattr(node=node, attr=name) | nodes.Getitem(node=node, arg=nodes.Const(value=str(name))):
+            before = _path_of(node)
+            return (*before, name) if before else ()
+        case _:
+            return ()
+
+
+def _look_up(names: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """Return the text, number or truth value at the end of `path`; `_NOTHING` where the program must say what it is."""
+    value: Any = names
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
+            return _NOTHING
+        value = value[name]
+    return value if isinstance(value, str | int | float) else _NOTHING
 
 
 class Expression(_Compiled):

@@ -162,11 +162,13 @@ async def test_check_follows_no_redirect(listen, make_scene):
         b"[" * 60_000,
         b'{"a": NaN}',
         b'"\\ud800"',
+        b'"\xed\xa0\x80"',
+        '"\\ud800"'.encode("utf-16-le"),
         b"\xff\xfe",
         b"1" * 5000,
         b'{"big": "' + b"y" * 70_000 + b'"}',
     ],
-    ids=["long", "deep", "nan", "surrogate", "bytes", "digits", "large json"],
+    ids=["long", "deep", "nan", "surrogate", "as bytes", "in UTF-16", "bytes", "digits", "large json"],
 )
 async def test_check_keeps_only_what_can_be_put_on_record(listen, make_scene, body):
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runbooks.errors import RenderError, RunbookError
 from runbooks.language.expressions import LONGEST_TEXT, as_text, parse_expression, parse_template
@@ -242,3 +244,32 @@ def test_repeats_little_of_what_a_label_holds():
 
     assert len(str(caught.value)) < 500
     assert str(caught.value).isprintable()
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3)
+NESTED = st.recursive(
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    names=st.dictionaries(st.sampled_from("abc"), NESTED, max_size=3),
+    path=st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
+    brackets=st.booleans(),
+)
+def test_a_mere_lookup_comes_to_what_the_program_comes_to(names, path, brackets):
+    """Whether a lookup goes the short way or through Jinja is nobody's business: same value, same complaint."""
+    first, *rest = path
+    source = first + "".join(f"['{name}']" if brackets else f".{name}" for name in rest)
+    short, long = parse_expression(source), parse_expression.__wrapped__(source)
+    vars(long)["_paths"] = ((),)
+
+    def outcome(expression):
+        try:
+            return expression.values(names)
+        except RunbookError as error:
+            return str(error)
+
+    assert outcome(short) == outcome(long)
