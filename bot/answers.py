@@ -6,7 +6,8 @@ with the listener's key, and sent to the workflow, however long Temporal is away
 time is over.  What a person did not get to count is told to that person and is on record.
 
 No rule about approvals lives here: whether an answer counts is the engine's to say.  This module
-only says who it was.
+only says who it was.  Where an answer takes a form, the same rules are asked before it opens, so that
+nobody reads and writes in vain; what is found then binds nobody.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ from bot.policy.doorkeeper import Doorkeeper, NotPermittedError
 from bot.policy.subjects import question_of_answer
 from runbooks.errors import LedgerError, ParamedicError
 from runbooks.model.base import Value
-from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
+from runbooks.model.decision import Answer, Decision, Objection, Principal, Refusal, SignedDecision
+from runbooks.model.plan import GateTerms, Link
 from runbooks.model.record import Entry, Record, RecordKind
+from runbooks.policy.gate import Question, objection_to
 from runbooks.policy.story import GateStory, Story, StoryError, read_story
 from runbooks.ports.case import Judgement
 
@@ -45,6 +48,9 @@ HOLD = timedelta(seconds=10)
 
 UPDATE_TIMEOUT = timedelta(seconds=5)
 """How long Temporal and a worker may take to judge one decision before it is tried again."""
+
+FORESIGHT = timedelta(seconds=1.5)
+"""How long a form may wait for who wants it: Slack opens none three seconds after a press."""
 
 AT_ONCE = 16
 """Clicks that are delivered at the same time."""
@@ -239,6 +245,39 @@ class Answers:
             return None
         return story, _gate_of(story, click)
 
+    async def turn_away(self, click: Click, story: Story, gate: GateStory) -> str | None:
+        """Return what to tell somebody whose answer would not count, before they give it; None where it may.
+
+        It is on record like an answer that was given and did not count.  Where it cannot be found out in
+        time who that is, the answer may count: it is judged when it is given, in any case.
+        """
+        try:
+            async with asyncio.timeout(FORESIGHT.total_seconds()):
+                objection = await self._foreseen(click, story, gate)
+        except (ParamedicError, TimeoutError) as error:
+            LOG.info("it is not known yet whether an answer would count", gate=click.gate, why=str(error))
+            return None
+        if objection is None:
+            return None
+        try:
+            await self._keep_refusal(click, story, objection)
+        except LedgerError as error:  # it does not count either way, and the person must know
+            LOG.warning("a refusal is not on record", gate=click.gate, error=str(error))
+        return _once_is_enough(gate) if _counted(story, click) else _does_not_count(objection.sentence)
+
+    async def _foreseen(self, click: Click, story: Story, gate: GateStory) -> Objection | None:
+        """Return why an answer would not count if it were given now."""
+        try:
+            principal = await self._identify(click, story, gate)
+        except (PersonRefusedError, NotPermittedError) as error:
+            return _objection_to_person(error, gate)
+        if click.answer is Answer.APPROVED and principal.key in {
+            each.key for each in gate.given(click.answer)
+        }:
+            return Objection(refusal=Refusal.ANSWERED_ALREADY, sentence="you have already answered")
+        given = click if click.reason else click.model_copy(update={"reason": "to be said in the form"})
+        return objection_to(_decision(given, story, gate, principal), _question(story, gate))
+
     async def run(self) -> None:
         """Deliver clicks until cancelled, those of an earlier process included."""
         async with asyncio.TaskGroup() as deliveries:
@@ -287,9 +326,10 @@ class Answers:
         elif judgement is not None:
             await self._deliver_again(click, story, judgement)
         elif (closed := _closed(story, click)) is not None:
-            await self._refuse(click, story, closed, late=True)
+            await self._refuse(click, story, _too_late_because(closed), late=True)
         elif self._clock() >= _gate_of(story, click).expires_at:
-            await self._refuse(click, story, "it could not be delivered before the time to answer was over")
+            undelivered = "it could not be delivered before the time to answer was over"
+            await self._refuse(click, story, Objection(refusal=Refusal.NOT_JUDGED, sentence=undelivered))
         else:
             await self._decide(click, story)
 
@@ -306,17 +346,9 @@ class Answers:
     async def _decide(self, click: Click, story: Story) -> None:
         gate = _gate_of(story, click)
         try:
-            # Also of groups that are asked later: by the time it is judged, it may be their turn.
-            principal = await self._people.look_up(click.person, gate.everybody)
-            if self._doorkeeper is not None:
-                question = question_of_answer(click.answer, story, gate)
-                await self._doorkeeper.admit(click.person, question, source=click.via)
-        except PersonRefusedError as error:  # the policy, which knows whom they could ask, was not asked
-            whom = " or ".join(gate.approvers)
-            await self._refuse(click, story, f"{error}; ask somebody of {whom}")
-            return
-        except NotPermittedError as error:
-            await self._refuse(click, story, str(error))
+            principal = await self._identify(click, story, gate)
+        except (PersonRefusedError, NotPermittedError) as error:
+            await self._refuse(click, story, _objection_to_person(error, gate))
             return
         signed = self._key.sign(_decision(click, story, gate, principal))
         try:
@@ -330,7 +362,22 @@ class Answers:
             await self._done(click)
             await self._object(click, story, verdict.objection)
         else:
-            await self._refuse(click, story, verdict.objection, signed=signed)
+            unjudged = Objection(refusal=Refusal.NOT_JUDGED, sentence=verdict.objection)
+            await self._refuse(click, story, unjudged, signed=signed)
+
+    async def _identify(self, click: Click, story: Story, gate: GateStory) -> Principal:
+        """Return who answers, where the policy lets them.
+
+        Raises:
+            PersonRefusedError, NotPermittedError: they may not; see `_objection_to_person`.
+            AwayError: nobody can tell at the moment.
+        """
+        # Also of groups that are asked later: by the time it is judged, it may be their turn.
+        principal = await self._people.look_up(click.person, gate.everybody)
+        if self._doorkeeper is not None:
+            question = question_of_answer(click.answer, story, gate)
+            await self._doorkeeper.admit(click.person, question, source=click.via)
+        return principal
 
     async def _too_late(self, click: Click) -> None:
         """The workflow is gone.  It may have counted this click with its last breath."""
@@ -340,18 +387,25 @@ class Answers:
             await self._done(click)
             return
         closed = _closed(story, click) or "nobody waits for this answer any more"
-        await self._refuse(click, story, closed, late=True)
+        await self._refuse(click, story, _too_late_because(closed), late=True)
 
     async def _refuse(
         self,
         click: Click,
         story: Story,
-        objection: str,
+        objection: Objection,
         *,
         signed: SignedDecision | None = None,
         late: bool = False,
     ) -> None:
         """Put on record that a click did not count, in one step with its leaving the inbox; say so."""
+        await self._keep_refusal(click, story, objection, signed)
+        self._told_to_wait.discard(click.id)
+        await self._object(click, story, objection.sentence, late=late)
+
+    async def _keep_refusal(
+        self, click: Click, story: Story, objection: Objection, signed: SignedDecision | None = None
+    ) -> None:
         entry = _refusal(click, story, objection, signed)
         now = self._clock()
 
@@ -361,8 +415,6 @@ class Answers:
             click_done(transaction, click.id, at=now)
 
         await self._ledger.write(keep)
-        self._told_to_wait.discard(click.id)
-        await self._object(click, story, objection, late=late)
 
     async def _object(self, click: Click, story: Story, objection: str, *, late: bool = False) -> None:
         latest = _story(await self._stream(click.remediation)) or story
@@ -374,7 +426,7 @@ class Answers:
         if late or closed is not None:
             await self._voice.closed(click, late_answer(closed or objection))
         else:
-            await self._voice.tell(click, f"Your answer does not count: {objection}.")
+            await self._voice.tell(click, _does_not_count(objection))
 
     async def _done(self, click: Click) -> None:
         now = self._clock()
@@ -441,6 +493,19 @@ def _closed(story: Story, click: Click) -> str | None:
     return None
 
 
+def _question(story: Story, gate: GateStory) -> Question:
+    """Return the question as the engine would judge an answer to it now."""
+    no_time = timedelta()  # when who is asked stands in the records; here it is asked who may answer
+    later = tuple(Link(approvers=link.approvers, within=no_time) for link in gate.otherwise)
+    return Question(
+        terms=GateTerms(approvers=gate.approvers, need=gate.need, within=no_time, otherwise=later),
+        plan_digest=gate.plan_digest,
+        requested_by=story.requested_by,
+        about=gate.about,
+        in_doubt=gate.doubt is not None,
+    )
+
+
 def _decision(click: Click, story: Story, gate: GateStory, principal: Principal) -> Decision:
     return Decision(
         id=click.id,
@@ -458,7 +523,7 @@ def _decision(click: Click, story: Story, gate: GateStory, principal: Principal)
     )
 
 
-def _refusal(click: Click, story: Story, objection: str, signed: SignedDecision | None) -> Entry:
+def _refusal(click: Click, story: Story, objection: Objection, signed: SignedDecision | None) -> Entry:
     """Return the record of a click that did not count.  Without a seal, nobody can use it as one."""
     return Entry(
         event_id=f"click/{click.id}/refused",
@@ -468,7 +533,11 @@ def _refusal(click: Click, story: Story, objection: str, signed: SignedDecision 
         source=click.via,
         object=story.target or "-",
         outcome="refused",
-        data={**_refused_decision(click, story, signed), "objection": objection},
+        data={
+            **_refused_decision(click, story, signed),
+            "objection": objection.sentence,
+            "refusal": objection.refusal.value,
+        },
     )
 
 
@@ -490,6 +559,22 @@ def _refused_decision(click: Click, story: Story, signed: SignedDecision | None)
         expires_at=gate.expires_at if gate else click.at,
     )
     return {"decision": unsealed.model_dump(mode="json"), "key_id": "", "signature": ""}
+
+
+def _objection_to_person(error: PersonRefusedError | NotPermittedError, gate: GateStory) -> Objection:
+    if isinstance(error, NotPermittedError):
+        return Objection(refusal=Refusal.NOT_PERMITTED, sentence=str(error))
+    # The policy, which knows whom they could ask, was not asked.
+    whom = " or ".join(gate.approvers)
+    return Objection(refusal=Refusal.PERSON_REFUSED, sentence=f"{error}; ask somebody of {whom}")
+
+
+def _too_late_because(closed: str) -> Objection:
+    return Objection(refusal=Refusal.CLOSED, sentence=closed)
+
+
+def _does_not_count(objection: str) -> str:
+    return f"Your answer does not count: {objection}."
 
 
 def _once_is_enough(gate: GateStory) -> str:

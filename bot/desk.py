@@ -21,6 +21,7 @@ from activities.ledger.records import stream_of
 from activities.ledger.redactions import RedactionOrder
 from activities.ledger.store import Ledger
 from bot.logins import LoginError, Logins
+from bot.open_gates import about, meant, name_of
 from bot.operations import Operations, RequestError
 from bot.policy.questions import LOCAL, Question, Verb
 from bot.policy.rulings import admit_on_record
@@ -42,6 +43,7 @@ from bot.requests import (
     StopRequest,
     ThawRequest,
 )
+from bot.visible import visible
 from runbooks.errors import ParamedicError
 from runbooks.model.base import Value
 from runbooks.model.record import RecordKind
@@ -186,7 +188,7 @@ class Desk:
 
     async def _answer(self, asked: AnswerRequest, asker: Asker) -> Any:
         story = await self._story(asked.gate.partition("/")[0])
-        gate = next((each for each in _open(story) if each.gate == asked.gate), None)
+        gate = next((each for each in story.open_gates if each.gate == asked.gate), None) if story else None
         if story is None or gate is None:
             raise NothingAskedError("this question is closed; see what is asked: paramedic status")
         if gate.plan_digest != asked.plan_digest:
@@ -245,12 +247,6 @@ class Desk:
         ]
 
 
-def _open(story: Story | None) -> list[GateStory]:
-    if story is None or story.ending is not None:
-        return []
-    return [gate for gate in story.gates if not gate.outcome]
-
-
 def _chosen(story: Story, asked: LookRequest) -> GateStory:
     """Return the question that is meant.
 
@@ -258,18 +254,33 @@ def _chosen(story: Story, asked: LookRequest) -> GateStory:
         NothingAskedError: none is asked.
         RequestError: several are, and it is not said which.
     """
-    names = {asked.gate, f"{story.remediation}/{asked.gate}"}
-    found = [gate for gate in _open(story) if (gate.doubt is not None) is asked.doubt]
-    found = [gate for gate in found if not asked.gate or gate.gate in names]
+    found = meant(story, asked.gate, doubt=asked.doubt)
     if not found:
-        what = "what became of an action" if asked.doubt else "anybody to approve anything"
-        raise NothingAskedError(
-            f"{story.remediation} does not ask {what}. See what it does: paramedic status"
-        )
+        raise NothingAskedError(_nothing_asked(story, asked))
     if len(found) > 1:
-        gates = ", ".join(gate.gate.rpartition("/")[2] for gate in found)
-        raise RequestError(f"{story.remediation} asks {len(found)} questions; say which with --gate: {gates}")
+        choices = "".join(f"\n--gate {name_of(gate)}: {_asked_of(gate)}" for gate in found)
+        raise RequestError(f"{story.remediation} asks {len(found)} questions; say which is meant:{choices}")
     return found[0]
+
+
+def _nothing_asked(story: Story, asked: LookRequest) -> str:
+    """Return why there is nothing to answer, and what there is instead."""
+    what = "what became of an action" if asked.doubt else "anybody to approve anything"
+    said = f"{story.remediation} does not ask {what}."
+    if asked.gate and meant(story, doubt=asked.doubt):
+        said = f"{story.remediation} asks nothing at {asked.gate}."
+    others = "".join(f"\n{_command(story, each)}: {_asked_of(each)}" for each in story.open_gates)
+    return f"{said} It asks:{others}" if others else f"{said} See what it does: paramedic status"
+
+
+def _command(story: Story, gate: GateStory) -> str:
+    verb = "verdict" if gate.doubt is not None else "approve"
+    said = ' happened|again|stop --reason "..."' if gate.doubt is not None else ""
+    return f"paramedic {verb} {story.remediation}/{name_of(gate)}{said}"
+
+
+def _asked_of(gate: GateStory) -> str:
+    return f"{visible(about(gate))}, {' or '.join(gate.approvers)} until {gate.until:%H:%M} UTC"
 
 
 def _as_question(story: Story, gate: GateStory) -> OpenQuestion:
@@ -282,6 +293,7 @@ def _as_question(story: Story, gate: GateStory) -> OpenQuestion:
         need=gate.need,
         until=gate.until,
         plan_digest=gate.plan_digest,
+        then=gate.otherwise[0].approvers if gate.otherwise else (),
         step=gate.gated.name if gate.gated else "",
         doubt=gate.doubt.name if gate.doubt else "",
         evidence=gate.doubt.evidence if gate.doubt else "",

@@ -5,7 +5,8 @@ start, so its counters do not begin at nought after a restart, and two processes
 tell the same.  The second kind (answers to senders, repetitions that were shed) begins at nought
 with the process.
 
-Every label has a closed set of values.  A target, an alert's name, a person or an error's text
+Every label has a closed set of values.  What is worth an alert when it happens for the first time
+stands at nought from the start, because Prometheus sees no rise in what was not there before.  A target, an alert's name, a person or an error's text
 is never one, because whoever can set a metric label could then fill the memory of whoever
 scrapes this.
 """
@@ -31,6 +32,7 @@ from activities.ledger.store import Ledger
 from bot.sealer.state import read_state
 from runbooks.errors import LedgerError
 from runbooks.model.action import Outcome
+from runbooks.model.decision import Refusal
 from runbooks.model.record import Record, RecordKind
 from runbooks.model.remediation import Ending
 
@@ -61,6 +63,7 @@ GATE_OUTCOMES = ("approved", "denied", "happened", "again", "stopped", "expired"
 
 _ENDINGS = frozenset(ending.value for ending in Ending)
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+_REFUSALS = frozenset(refusal.value for refusal in Refusal)
 _UNTIL_ENDING = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 14400)
 _UNTIL_ANSWER = (5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _REBUILT = " Worked out anew from the ledger at start: a restart does not reset it."
@@ -105,6 +108,7 @@ class Metrics:
         self._declare_projection()
         self._declare_process()
         self._declare_moment()
+        self._begin_at_nought()
         self._readers: Mapping[RecordKind, Callable[[Record], None]] = {
             RecordKind.CATALOG: self._read_catalog,
             RecordKind.ALERT_RECEIVED: self._read_alert,
@@ -112,7 +116,9 @@ class Metrics:
             RecordKind.ALERT_EXPLAINED: self._read_explained,
             RecordKind.ADMISSION: self._read_admission,
             RecordKind.GATE_ASKED: self._read_asked,
+            RecordKind.GATE_ESCALATED: self._read_escalated,
             RecordKind.GATE_CLOSED: self._read_closed,
+            RecordKind.DECISION: self._read_decision,
             RecordKind.ACTION_INTENT: self._read_intent,
             RecordKind.ACTION_RECEIPT: self._read_outcome,
             RecordKind.ACTION_UNKNOWN: self._read_outcome,
@@ -144,6 +150,18 @@ class Metrics:
             "From the opening of a gate to its closing, by how it closed." + _REBUILT,
             ("outcome",),
             buckets=_UNTIL_ANSWER,
+            registry=registry,
+        )
+        self._escalations = Counter(
+            "paramedic_gate_escalations",
+            "Gates that too few answered in time, so that the next of their chain were asked too." + _REBUILT,
+            ("runbook",),
+            registry=registry,
+        )
+        self._answers_refused = Counter(
+            "paramedic_answers_refused",
+            "People's answers that did not count, by why not." + _REBUILT,
+            ("reason",),
             registry=registry,
         )
         self._attempts = Counter(
@@ -252,6 +270,13 @@ class Metrics:
         self._frozen = Gauge(
             "paramedic_frozen", "Scopes that are frozen, by ledger or by file.", registry=registry
         )
+
+    def _begin_at_nought(self) -> None:
+        """Show what nobody has seen yet: an alert on its increase would miss the first time."""
+        for action in (*self._actions, OTHER):
+            self._attempts.labels(action, Outcome.UNKNOWN.value)
+        for refusal in _REFUSALS:
+            self._answers_refused.labels(refusal)
 
     # --- what this process sees -----------------------------------------------------------------
 
@@ -378,6 +403,15 @@ class Metrics:
     def _read_asked(self, record: Record) -> None:
         self._gates[record.data["gate"]] = record.at
 
+    def _read_escalated(self, record: Record) -> None:
+        opened = self._open.get(record.stream)
+        self._escalations.labels(self._runbook(opened.runbook if opened else "")).inc()
+
+    def _read_decision(self, record: Record) -> None:
+        if record.outcome == "refused":
+            refusal = record.data.get("refusal")
+            self._answers_refused.labels(refusal if refusal in _REFUSALS else OTHER).inc()
+
     def _read_closed(self, record: Record) -> None:
         opened_at = self._gates.pop(record.data["gate"], None)
         if opened_at is not None:
@@ -397,11 +431,13 @@ class Metrics:
     def _read_ending(self, record: Record) -> None:
         ending = record.outcome if record.outcome in _ENDINGS else OTHER
         opened = self._open.pop(record.stream, _Open("", record.at))
-        runbook = opened.runbook if opened.runbook in self._runbooks else OTHER
-        self._remediations.labels(runbook, ending).inc()
+        self._remediations.labels(self._runbook(opened.runbook), ending).inc()
         self._until_ending.labels(ending).observe(max(0.0, (record.at - opened.since).total_seconds()))
         for gate in [gate for gate in self._gates if gate.startswith(f"{record.stream}/")]:
             del self._gates[gate]
+
+    def _runbook(self, name: str) -> str:
+        return name if name in self._runbooks else OTHER
 
     def _action(self, record: Record) -> str:
         name = record.data.get("uses", "")

@@ -22,6 +22,7 @@ from bot.brake import Brake
 from bot.catalog import Catalog, aim
 from bot.intake import Intake
 from bot.logins import Logins
+from bot.open_gates import name_of
 from bot.policy.doorkeeper import Doorkeeper
 from bot.policy.questions import Question, TargetFacts, Verb
 from bot.policy.rulings import admit_on_record
@@ -95,6 +96,7 @@ class GateLine(Value):
     """One gate that waits for people.
 
     Attributes:
+        gate: its name, `gate-1`, `step-2`, `verdict-1`; it need be said only where several wait.
         approvers: the groups that are asked by now.
         need: how many people must approve; `given` of them did.
         expires_at: when it ends, whoever is asked by then.
@@ -107,6 +109,7 @@ class GateLine(Value):
     remediation: str
     runbook: str
     target: str
+    gate: str = ""
     approvers: tuple[str, ...]
     need: int = 1
     given: int = 0
@@ -281,8 +284,7 @@ class Operations:
             place = {"remediation": row.id, "runbook": row.runbook, "target": row.target}
             phase = story.phase if story else "unreadable"
             running.append(StatusLine(**place, phase=phase, since=row.opened_at))
-            if story and (gate := story.open_gate) is not None:
-                gates.append(GateLine(**place, **_asked(gate)))
+            gates += [GateLine(**place, **_asked(gate)) for gate in (story.open_gates if story else ())]
         windows, problem = self._open_windows()
         return Status(
             frozen=frozen,
@@ -380,6 +382,7 @@ def _asked(gate: GateStory) -> dict[str, Any]:
     """Return what a line says of a gate: who is asked now, what is still missing, and who is next."""
     answer = Answer.AGAIN if gate.doubt else Answer.APPROVED
     return {
+        "gate": name_of(gate),
         **gate.model_dump(include={"approvers", "need", "expires_at", "asked_until"}),
         "given": len(gate.given(answer)),
         "then": gate.otherwise[0].approvers if gate.otherwise else (),

@@ -152,6 +152,7 @@ class OpenQuestion(Value):
 
     Attributes:
         until: when those who are asked now have had their time.
+        then: the groups that are asked too after that; empty where it ends.
         step: the step, where it is about that one alone.
         doubt: the action, where the question is what became of it.  Neither: about the whole plan.
         evidence: what is known of that.
@@ -166,6 +167,7 @@ class OpenQuestion(Value):
     need: int
     until: datetime
     plan_digest: str
+    then: tuple[str, ...] = ()
     step: str = ""
     doubt: str = ""
     evidence: str = ""

@@ -177,7 +177,13 @@ class Telling:
         return self.asked(gated=gated, **more)
 
     def answered(
-        self, answer: str, outcome: str = "accepted", *, objection: str | None = None, **decision: Any
+        self,
+        answer: str,
+        outcome: str = "accepted",
+        *,
+        objection: str | None = None,
+        refusal: str = "",
+        **decision: Any,
     ) -> Self:
         """A person's answer, judged."""
         facts = {
@@ -193,7 +199,7 @@ class Telling:
             "expires_at": (self.now + timedelta(minutes=15)).isoformat(),
         }
         signed = {"decision": facts | decision, "key_id": "0123456789abcdef", "signature": "c2lnbmVk"}
-        return self.tell(RecordKind.DECISION, outcome, **signed, objection=objection)
+        return self.tell(RecordKind.DECISION, outcome, **signed, objection=objection, refusal=refusal)
 
     def in_doubt(self, number: int = 1, *, key: str = "", **more: Any) -> Self:
         """People are asked what became of the plan's action."""

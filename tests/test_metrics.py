@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.metrics import Metrics
+from runbooks.model.decision import Refusal
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 from tests.components import wait_until
 from tests.records import NOON, Telling, a_good_night
@@ -75,6 +76,42 @@ def test_shows_what_is_open(metrics):
 
     assert value(metrics, "paramedic_remediations_running") == 1
     assert value(metrics, "paramedic_gates_open") == 1
+
+
+def test_counts_gates_that_went_on_to_the_next_who_are_asked(metrics):
+    """Each link of a chain that is asked, by the runbook whose people did not answer."""
+    told = Telling().admitted().planned().asked()
+    for link, group in enumerate(("chiefs", "board"), 1):
+        told.escalated(group, until=told.now.isoformat(), link=link)
+    metrics.take([catalog("service-errors"), *told.records])
+
+    assert value(metrics, "paramedic_gate_escalations_total", runbook="service-errors") == 2
+
+
+def test_counts_answers_that_did_not_count_by_why_not(metrics):
+    """Those that count are in the gate's outcome; a word that nobody declared is other."""
+    told = Telling().admitted().planned().asked()
+    told.answered("approved", "refused", refusal="not_a_member").answered(
+        "approved", "refused", refusal="evil"
+    )
+    told.answered("approved", refusal="").gate_closed("approved")
+    metrics.take(told.records)
+
+    counted = {
+        sample.labels["reason"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "paramedic_answers_refused_total" and sample.value
+    }
+    assert counted == {"not_a_member": 1, "other": 1}
+
+
+def test_what_an_alert_waits_for_stands_at_nought_before_it_happens(metrics):
+    """Prometheus sees no increase in a series that begins with one."""
+    for action in ("supervisor.restart", "other"):
+        assert value(metrics, "paramedic_actions_total", action=action, outcome="unknown") == 0
+    for refusal in Refusal:
+        assert value(metrics, "paramedic_answers_refused_total", reason=refusal.value) == 0
 
 
 def test_a_gate_does_not_outlive_its_remediation(metrics):

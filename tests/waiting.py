@@ -79,7 +79,7 @@ class Waiting:
     async def _judge(self, signed: SignedDecision) -> Verdict:
         objection = self.gate.objection(signed.decision, self.now())
         if objection is not None:
-            return Verdict(objection=objection, recorded=False)
+            return Verdict(objection=objection.sentence, recorded=False)
         self.gate.record(signed)
         await self.record(signed)
         if self.gate.state is not GateState.OPEN:

@@ -21,7 +21,7 @@ from activities.ledger.schema import approval_use
 from activities.ledger.transaction import Transaction
 from runbooks.model.action import Outcome
 from runbooks.model.base import as_body
-from runbooks.model.decision import Answer, Decision, Doubt, SignedDecision
+from runbooks.model.decision import Answer, Decision, Doubt, Objection, Refusal, SignedDecision
 from runbooks.model.plan import GateTerms, Link
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 from runbooks.policy.endings import whole
@@ -42,17 +42,21 @@ def judge(transaction: Transaction, hearing: Hearing, *, listener: bytes | None,
     """
     signed, decision = hearing.signed, hearing.signed.decision
     if listener is None:
-        return _record(transaction, signed, "no trusted listener has signed this answer", at)
+        unsigned = Objection(refusal=Refusal.FORGED, sentence="no trusted listener has signed this answer")
+        return _record(transaction, signed, unsigned, at)
     if hearing.objection is not None:
         known = _asked(transaction, decision) is not None
         return _record(transaction, signed, hearing.objection, at, decision.remediation if known else SYSTEM)
     accepted = transaction.find(_event_id(decision))
     if accepted is not None:
-        same = accepted.data["decision"] == _body_of(decision)
-        return None if same else _record(transaction, signed, "another answer came under this id before", at)
+        if accepted.data["decision"] == _body_of(decision):
+            return None
+        other = Objection(refusal=Refusal.FORGED, sentence="another answer came under this id before")
+        return _record(transaction, signed, other, at)
     asked = _asked(transaction, decision)
     if asked is None:
-        return _record(transaction, signed, "nobody was asked this", at)
+        unasked = Objection(refusal=Refusal.NEVER_ASKED, sentence="nobody was asked this")
+        return _record(transaction, signed, unasked, at)
     # An ending counted the records before it: what comes later stands elsewhere.
     ended = transaction.find(f"{decision.remediation}/ending") is not None
     stream = SYSTEM if ended else decision.remediation
@@ -66,10 +70,10 @@ def judge(transaction: Transaction, hearing: Hearing, *, listener: bytes | None,
     ):
         row = {**_purpose(decision), "used_at": at}
         transaction.connection.execute(insert(approval_use), row)
-    _record(transaction, signed, objection, at, stream)
+    told = _record(transaction, signed, objection, at, stream)
     if objection is None and decision.answer is Answer.HAPPENED:
         transaction.append(_attested(decision, Doubt.model_validate(asked.data["doubt"]), asked.object, at))
-    return objection
+    return told
 
 
 def escalated_event(gate: str, link: int) -> str:
@@ -94,14 +98,14 @@ def _asked(transaction: Transaction, decision: Decision) -> Record | None:
     return record if is_asked else None
 
 
-def _objection(transaction: Transaction, decision: Decision, asked: Record, at: datetime) -> str | None:
+def _objection(transaction: Transaction, decision: Decision, asked: Record, at: datetime) -> Objection | None:
     closed = transaction.find(f"{decision.gate}/closed")
     if closed is not None:
-        return f"this request is already {closed.outcome}"
+        return Objection(refusal=Refusal.CLOSED, sentence=f"this request is already {closed.outcome}")
     if at >= min(decision.expires_at, datetime.fromisoformat(asked.data["expires_at"])):
-        return "this answer came after the request had expired"
+        return Objection(refusal=Refusal.EXPIRED, sentence="this answer came after the request had expired")
     if decision.answer not in HALTING and _has_answered(transaction.connection, decision):
-        return "you have already answered"
+        return Objection(refusal=Refusal.ANSWERED_ALREADY, sentence="you have already answered")
     question = _question(transaction, decision.remediation, asked)
     if question.in_doubt and (objection := _objection_to_verdict(transaction, decision)) is not None:
         return objection
@@ -140,14 +144,15 @@ def _terms_of(data: Mapping[str, Any]) -> GateTerms:
     return GateTerms(approvers=data["approvers"], need=data["need"], within=within, otherwise=links)
 
 
-def _objection_to_verdict(transaction: Transaction, decision: Decision) -> str | None:
+def _objection_to_verdict(transaction: Transaction, decision: Decision) -> Objection | None:
     """What became of the action may have come to light; and what has ended is not judged any more."""
     if transaction.find(f"{decision.remediation}/ending") is not None:
-        return "this remediation has ended"
+        return Objection(refusal=Refusal.CLOSED, sentence="this remediation has ended")
     known = transaction.find(f"{decision.about}/receipt")
     if known is None or (decision.answer is Answer.HAPPENED and known.outcome == Outcome.OK):
         return None
-    return f"what became of it is known now ({known.outcome}): {known.data['sentence']}"
+    sentence = f"what became of it is known now ({known.outcome}): {known.data['sentence']}"
+    return Objection(refusal=Refusal.OUTCOME_KNOWN, sentence=sentence)
 
 
 def _attested(decision: Decision, doubt: Doubt, target: str, at: datetime) -> Entry:
@@ -195,11 +200,11 @@ def _purpose(decision: Decision) -> dict[str, str]:
 def _record(
     transaction: Transaction,
     signed: SignedDecision,
-    objection: str | None,
+    objection: Objection | None,
     at: datetime,
     stream: str = SYSTEM,
 ) -> str | None:
-    """Record the answer and return `objection`.  One about no known gate must not enter a remediation's stream."""
+    """Record the answer and return the sentence of `objection`.  One about no known gate must not enter a remediation's stream."""
     decision = signed.decision
     event_id = _event_id(decision)
     if (
@@ -221,11 +226,12 @@ def _record(
                 "decision": _body_of(decision),
                 "key_id": signed.key_id,
                 "signature": signed.signature,
-                "objection": objection or "",
+                "objection": objection.sentence if objection else "",
+                "refusal": objection.refusal.value if objection else "",
             },
         )
     )
-    return objection
+    return objection.sentence if objection else None
 
 
 def _event_id(decision: Decision) -> str:

@@ -69,7 +69,7 @@ def end_lost(transaction: Transaction, lost: str, *, at: datetime) -> Record | N
     story = read_story(records.stream_of(transaction.connection, lost))
     _tell_unheard(transaction, story)
     closing = ending_of_lost(story)
-    if (gate := story.open_gate) is not None:
+    for gate in story.open_gates:
         transaction.append(_withdrawn(story, gate.gate))
     if closing.reason == "interrupted" and not story.actions and story.resolved_at is None:
         _DID_NOT_COUNT.run(transaction.tables, remediation=lost)

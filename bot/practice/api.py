@@ -38,25 +38,33 @@ LARGEST_BODY = 1_000_000  # bytes of a call
 async def handle_call(request: Request) -> Response:
     """Answer one call of the Web API."""
     parts, method = parts_of(request), request.path_params["method"]
-    fault = parts.faults.next_call(method)
-    if fault.delay and await _ends_within(parts, fault.delay):
-        return _failure(MethodFault(status=503))
-    if fault.status != 200:
-        _record(parts, method, {}, error=f"http_{fault.status}")
-        return _failure(fault)
     arguments: dict[str, object] = {}
     try:
         arguments = await parse_arguments(request)
-        if pause := parts.rate_limits.pause(method, str(arguments.get("channel", ""))):
-            _record(parts, method, {}, error="ratelimited")
-            return _failure(MethodFault(status=429, retry_after=pause))
         token = parse_token(request, arguments)
+        channel = _channel(parts, arguments)
+        fault = parts.faults.next_call(method, channel)
+        if fault.delay and await _ends_within(parts, fault.delay):
+            return _failure(MethodFault(status=503))
+        if fault.status != 200:
+            _record(parts, method, arguments, error=f"http_{fault.status}")
+            return _failure(fault)
+        if pause := parts.rate_limits.pause(method, channel):
+            _record(parts, method, arguments, error="ratelimited")
+            return _failure(MethodFault(status=429, retry_after=pause))
         answer = {"ok": True, **_carry_out(parts, method, arguments, token, fault)}
     except MethodRefusedError as refusal:
         _record(parts, method, arguments, error=refusal.error)
         return JSONResponse(refusal.as_json())
     _record(parts, method, arguments, error="")
     return JSONResponse(answer)
+
+
+def _channel(parts: Parts, arguments: Mapping[str, object]) -> str:
+    """Return the id of the channel that a call is about, however it calls it; empty where it is about none."""
+    with contextlib.suppress(MethodRefusedError):
+        return parts.workspace.channel(str(arguments.get("channel") or "")).id
+    return ""
 
 
 async def _ends_within(parts: Parts, seconds: float) -> bool:

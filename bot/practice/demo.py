@@ -39,11 +39,11 @@ from bot.practice.monitoring import Monitoring, monitoring
 from bot.practice.server import PracticeServer
 from bot.practice.workspace import Workspace
 from bot.slack.card import APPROVE, DENY
-from bot.slack.commands import COMMAND
 from bot.slack.headline import headline
 from bot.slack.interactions import REASON_BLOCK
 from bot.slack.manifest import EVENTS, SHORTCUTS, usage_hint
 from bot.slack.text import line
+from bot.slack.usage import COMMAND
 from bot.timeline import is_told_elsewhere, timeline
 from bot.timeline_page import as_markdown_page
 from bot.timeline_rows import row

@@ -20,6 +20,7 @@ class MethodFault:
     Attributes:
         status: the HTTP status to answer with; 200 means that the method is carried out.
         retry_after: seconds, in the header of a 429.
+        channel: the id of the only channel that it is about; empty where it is about all.
         error: answer `ok: false` with this word instead of doing anything.
         delay: seconds before anything else.
     """
@@ -28,6 +29,7 @@ class MethodFault:
     retry_after: int = 1
     error: str = ""
     delay: float = 0.0
+    channel: str = ""
 
 
 class Delivery(StrEnum):
@@ -50,17 +52,19 @@ class Faults:
         self._methods: dict[str, deque[MethodFault]] = {}
         self._deliveries: deque[Delivery] = deque()
 
-    def fail(self, method: str, *, times: int = 1, status: int = 429, retry_after: int = 1) -> None:
-        """Answer the next `times` calls of `method` (`*`: of any) with this HTTP status."""
-        self._add(method, times, MethodFault(status=status, retry_after=retry_after))
+    def fail(
+        self, method: str, *, times: int = 1, status: int = 429, retry_after: int = 1, channel: str = ""
+    ) -> None:
+        """Answer the next `times` calls of `method` (`*`: of any), in this channel if one is named, with this HTTP status."""
+        self._add(method, times, MethodFault(status=status, retry_after=retry_after, channel=channel))
 
-    def refuse(self, method: str, error: str, *, times: int = 1) -> None:
+    def refuse(self, method: str, error: str, *, times: int = 1, channel: str = "") -> None:
         """Answer the next `times` calls with `ok: false` and this error."""
-        self._add(method, times, MethodFault(error=error))
+        self._add(method, times, MethodFault(error=error, channel=channel))
 
-    def slow(self, method: str, *, seconds: float, times: int = 1) -> None:
+    def slow(self, method: str, *, seconds: float, times: int = 1, channel: str = "") -> None:
         """Carry out the next `times` calls, but `seconds` later."""
-        self._add(method, times, MethodFault(delay=seconds))
+        self._add(method, times, MethodFault(delay=seconds, channel=channel))
 
     def deliver_twice(self, times: int = 1) -> None:
         """Make each of the next `times` deliveries twice."""
@@ -76,11 +80,14 @@ class Faults:
         self._methods.clear()
         self._deliveries.clear()
 
-    def next_call(self, method: str) -> MethodFault:
-        """Return what happens to this call."""
+    def next_call(self, method: str, channel: str = "") -> MethodFault:
+        """Return what happens to this call, in the channel with this id."""
         for name in (method, EVERY_METHOD):
-            if waiting := self._methods.get(name):
-                return waiting.popleft()
+            waiting = self._methods.get(name, deque())
+            for fault in waiting:
+                if fault.channel in {"", channel}:
+                    waiting.remove(fault)
+                    return fault
         return MethodFault()
 
     def next_delivery(self) -> Delivery:

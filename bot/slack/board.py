@@ -77,13 +77,13 @@ def row_of(story: Story) -> Row:
             asked_at=story.opened_at,
             ending=ending,
         )
-    words, buttons = question(story, gate)
+    words, buttons = question(story, gate, QUESTION_TEXT)
     return Row(
         remediation=story.remediation,
         state="asking",
         symbol=ASKING,
         line=told,
-        question=cut(words, QUESTION_TEXT),
+        question=words,
         buttons=buttons.to_dict(),
         asked_at=gate.opens_at,
     )

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -20,6 +21,7 @@ from activities.ledger.cards import Card
 from activities.ledger.store import Ledger, Transaction
 from bot.slack.board import Row, plain_board, render_board, row_of
 from bot.slack.headline import target
+from bot.slack.lines import board_news
 from bot.slack.people import SlackPeople
 from bot.slack.poster import Draft, Poster
 from bot.slack.progress import Progress, render_progress
@@ -37,7 +39,6 @@ UPDATE_PAUSE = 0.5  # seconds in which changes gather into one update
 THREAD_PAUSE = 20.0  # seconds between two messages in the thread
 FIRST_PAUSE = 1.0  # seconds before it is tried again after Slack said no; doubles
 LONGEST_PAUSE = 60.0
-NEWS_TOLD = 15  # in one message of the thread
 
 CARD = "card"
 """What the `card` table says of a remediation that a message of the channel shows, alone or not."""
@@ -77,6 +78,7 @@ class Board:
         self._untold: list[_News] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._changed = False
+        self._asked: list[dict[str, Any]] | None = None  # the buttons that it offers; None: not known
         self._is_left = False  # nobody keeps it up to date any more
         self._woken = asyncio.Event()
         self._tell_at = 0.0  # by the loop's clock
@@ -188,8 +190,12 @@ class Board:
     async def _update(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._changed = False
+        asked = [row.buttons for row in self._rows.values() if row.state == "asking"]
+        # Where people are asked what they were asked before, a card with a question goes first.
+        urgency = Urgency.CARD if asked == self._asked else Urgency.GATE
         try:
-            place = await self._crew.poster.update(self.place, self._draft(), urgency=Urgency.GATE)
+            place = await self._crew.poster.update(self.place, self._draft(), urgency=urgency)
+            self._asked = asked
             if place != self.place:
                 await self._move(place)
         except BaseException as error:  # cancelled as well: whoever waits must hear of it
@@ -221,11 +227,9 @@ class Board:
         )
         lines = [f"{news.about} {each.text}" for news in told for each in news.progress]
         if lines:
-            whom = f"{await self._crew.people.mention(groups)}\n" if groups else ""
-            more = f"\nand {len(lines) - NEWS_TOLD} more" if len(lines) > NEWS_TOLD else ""
+            who = await self._crew.people.mention(groups) if groups else ""
             urgency = Urgency.GATE if groups else Urgency.PROGRESS
-            text = whom + "\n".join(lines[:NEWS_TOLD]) + more
-            await self._crew.poster.reply(self.place, text, urgency=urgency)
+            await self._crew.poster.reply(self.place, board_news(who, lines), urgency=urgency)
             self._tell_at = self._now() + THREAD_PAUSE
         await self._keep(told)
 

@@ -20,7 +20,7 @@ from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject, Divider
 
 from bot.slack.headline import headline, target, what_then
 from bot.slack.message import Message, actions, compose, context, header, section
-from bot.slack.text import arguments, code, escape, line, moment, person, plain, quote, span
+from bot.slack.text import arguments, code, cut, escape, line, moment, person, plain, quote, span
 from runbooks.model.action import Effect
 from runbooks.model.decision import Answer, Doubt
 from runbooks.model.plan import PlannedAction, PlannedCheck
@@ -42,6 +42,7 @@ SUMMARY_TEXT = 200  # characters of them that stand above the buttons
 ACTIONS_ABOVE = 5  # actions told above the buttons; the others follow below
 ACTIONS_TOLD = 20
 CHECKS_TOLD = 6
+QUESTION_ABOUT = 200  # characters at least of what a question among others is about
 LONG_GATE = timedelta(hours=12)
 
 _EFFECTS = {
@@ -121,10 +122,15 @@ def needs_review(story: Story, gate: GateStory) -> bool:
     return gate.doubt is None and destructive
 
 
-def question(story: Story, gate: GateStory) -> tuple[str, Block]:
-    """Return the question at `gate`, escaped, and its buttons, for a message that shows other remediations too."""
-    about = [_what_in_short(story), *(() if gate.doubt else _why_in_short(story)), _terms(story, gate)]
-    return "\n".join(about), _buttons(story, gate, confirm=_second_thought(story, gate))
+def question(story: Story, gate: GateStory, room: int) -> tuple[str, Block]:
+    """Return the question at `gate`, escaped, and its buttons, for a message that shows other remediations too.
+
+    However long an alert is, who must answer by when stays: what it is about is cut to fit into `room` characters.
+    """
+    terms = _terms(story, gate)
+    about = "\n".join([_what_in_short(story), *(() if gate.doubt else _why_in_short(story))])
+    said = f"{cut(about, max(QUESTION_ABOUT, room - len(terms) - 1))}\n{terms}"
+    return cut(said, room), _buttons(story, gate, confirm=_second_thought(story, gate))
 
 
 def in_full(story: Story, gate: GateStory, *, steps: int) -> list[Block]:

@@ -7,54 +7,34 @@ The brake asks for nothing that one does not know at 3am: `/runbook freeze` alon
 
 from __future__ import annotations
 
-import difflib
 import shlex
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from activities.ledger.cards import Card
 from activities.ledger.clicks import Click, Reception
-from activities.ledger.leases import KeptTarget
 from activities.ledger.logins import Login
 from bot.explaining import Explanation
 from bot.insight import Preview, is_remediation
-from bot.operations import GateLine, OpenWindow, RunbookLine, RunRequested, Status, StatusLine, Stopped
+from bot.open_gates import is_name, meant, split_name
+from bot.operations import RunbookLine, RunRequested, Status, Stopped
 from bot.run_inputs import mistakes_in, with_target
-from bot.slack.headline import headline
 from bot.slack.interactions import click_of_command
 from bot.slack.message import Message, listing, say
 from bot.slack.pages import plan_page, runbook_page, timeline_page, why_page
 from bot.slack.review import review_view
 from bot.slack.run_form import run_view
-from bot.slack.text import clean, code, line, moment, person
+from bot.slack.status import scope_of, status_page, story_page, which_page
+from bot.slack.text import clean, code, line, moment
+from bot.slack.usage import COMMAND, USAGE, help_about, help_page, unknown
 from bot.timeline import Timeline
 from runbooks.errors import ParamedicError
 from runbooks.model.action import Declaration
 from runbooks.model.base import Value
-from runbooks.model.decision import Answer
-from runbooks.model.freeze import Freeze, is_scope
+from runbooks.model.decision import VERDICTS, Answer
+from runbooks.model.freeze import is_scope
 from runbooks.model.runbook import Runbook
-from runbooks.policy.story import Story
-
-COMMAND = "/runbook"
-
-USAGE: Mapping[str, str] = {
-    "list": "the runbooks, and how far each may go on its own",
-    "show": "one runbook: `show NAME`",
-    "plan": "what it would do, without doing it: `plan NAME target=... label=value ...`",
-    "run": "run a runbook: `run` opens a form, `run NAME target=... label=value ...` runs it at once",
-    "status": "what is going on, and what is frozen; of one remediation: `status R-...`",
-    "approve": "read the plan, then approve it: `approve R-...`",
-    "deny": "say no: `deny R-... reason`",
-    "stop": "let one remediation do nothing more: `stop R-... reason`",
-    "timeline": "what one remediation saw, decided and did: `timeline R-...`",
-    "why": "why something was done or not: `why R-...` or `why TARGET`",
-    "freeze": "stop everything, at once: `freeze [runbook=NAME | target=NAME | label:NAME=VALUE] [reason]`",
-    "thaw": "lift a freeze: `thaw [runbook=NAME | target=NAME | label:NAME=VALUE] [reason]`",
-    "login": "let a command line speak for you: `login CODE`, as `paramedic login` shows it",
-    "logout": "let no command line speak for you any more: `logout [L-...]`",
-    "help": "this",
-}
+from runbooks.policy.story import GateStory, Story
 
 NO_MESSAGE = "0.0"
 """Where no message was pressed: there is none with this timestamp."""
@@ -121,14 +101,30 @@ class Insight(Protocol):
         """Return where its card is."""
 
 
-Receive = Callable[[Click], Awaitable[Reception]]
-"""Makes a click durable, as `bot.answers.Answers.receive` does."""
+class Answers(Protocol):
+    """The way of people's answers, as `bot.answers.Answers` goes it."""
+
+    async def receive(self, click: Click) -> Reception:
+        """Make a click durable."""
+
+    async def turn_away(self, click: Click, story: Story, gate: GateStory) -> str | None:
+        """Return what to tell somebody whose answer would not count, before they give it."""
 
 
 class UsageError(ParamedicError):
-    """A command was typed in a way that cannot be meant.  The message says what would be right."""
+    """A command was typed in a way that cannot be meant.
+
+    Attributes:
+        problem: what is wrong or missing.
+        right: what would be right, to be typed after the command.
+    """
 
     code = "usage"
+
+    def __init__(self, problem: str, right: str) -> None:
+        super().__init__(f"{problem}: {COMMAND} {right}")
+        self.problem = problem
+        self.right = right
 
 
 class Asker(Value):
@@ -161,10 +157,10 @@ class Form(Value):
 class Commands:
     """Answers slash commands."""
 
-    def __init__(self, operations: Operations, insight: Insight, receive: Receive) -> None:
+    def __init__(self, operations: Operations, insight: Insight, answers: Answers) -> None:
         self._operations = operations
         self._insight = insight
-        self._receive = receive
+        self._answers = answers
         self._verbs: Mapping[str, Callable[[list[str], Asker], Awaitable[Message | Form]]] = {
             "list": self._list,
             "show": self._show,
@@ -173,6 +169,7 @@ class Commands:
             "status": self._status,
             "approve": self._approve,
             "deny": self._deny,
+            "verdict": self._verdict,
             "stop": self._stop,
             "timeline": self._timeline,
             "why": self._why,
@@ -191,9 +188,11 @@ class Commands:
             return say("A quotation mark is open. Close it, or leave it out.")
         verb = words[0].lower() if words else "help"
         if verb not in self._verbs:
-            return _usage(f"There is no {code(verb, 60)} here.{_nearest(verb, list(self._verbs))}")
+            return unknown(verb)
         try:
             return await self._verbs[verb](words[1:], asker)
+        except UsageError as error:
+            return say(f"✗ {line(error.problem, 300)}: {code(f'{COMMAND} {error.right}', 300)}")
         except ParamedicError as error:
             return say(f"✗ {line(str(error), 1000)}{_point(error)}")
 
@@ -209,7 +208,7 @@ class Commands:
 
     async def _plan(self, words: list[str], _asker: Asker) -> Message:
         if not words:
-            raise UsageError(f"say which: {COMMAND} plan NAME target=... label=value ...")
+            raise _wrong_use("plan")
         return plan_page(self._insight.plan(words[0], _labels(words[1:])))
 
     async def _run(self, words: list[str], asker: Asker) -> Message | Form:
@@ -234,14 +233,20 @@ class Commands:
 
     async def _approve(self, words: list[str], asker: Asker) -> Message | Form:
         """Whoever types has not seen the plan, so it is shown first; to submit that is the approval."""
-        story = await self._insight.story(_id(_only(words, "approve R-...")))
-        gate = story.open_gate
-        if gate is None or gate.doubt is not None:
-            return say(_not_asked(story))
+        if not words:
+            raise _wrong_use("approve")
+        story, gates, rest = await self._question(words)
+        if rest:
+            raise _wrong_use("approve")
+        if len(gates) != 1:
+            return which_page(story, gates)
+        refusal = await self._answers.turn_away(_typed(asker, gates[0], Answer.APPROVED), story, gates[0])
+        if refusal is not None:
+            return say(f"✗ {line(refusal, 1000)}")
         card = await self._insight.card(story.remediation)
         known = card if card is not None and card.ts else None
         channel, message = (known.channel, known.ts) if known else (asker.channel, NO_MESSAGE)
-        view = review_view(story, gate, channel=channel, message=message)
+        view = review_view(story, gates[0], channel=channel, message=message)
         return Form(
             view=view,
             instead=f"type `{COMMAND} approve {story.remediation}` to read the plan, or press Approve",
@@ -249,24 +254,47 @@ class Commands:
 
     async def _deny(self, words: list[str], asker: Asker) -> Message:
         if len(words) < 2:
-            raise UsageError(f"say which and why not: {COMMAND} deny R-... reason")
-        story = await self._insight.story(_id(words[0]))
-        gate = story.open_gate
-        if gate is None or gate.doubt is not None:
-            return say(_not_asked(story))
-        reason = " ".join(words[1:])
-        click = click_of_command(
-            asker.person, gate.gate, Answer.DENIED, nonce=asker.nonce, channel=asker.channel, reason=reason
-        )
-        await self._receive(click)
+            raise UsageError("Say which, and why not", f"deny {USAGE['deny'].form}")
+        story, gates, rest = await self._question(words)
+        if len(gates) != 1:
+            return which_page(story, gates)
+        if not rest:
+            raise UsageError("Say why not", f"deny {' '.join(words)} REASON")
+        return await self._take_in(asker, gates[0], Answer.DENIED, " ".join(rest))
+
+    async def _verdict(self, words: list[str], asker: Asker) -> Message:
+        if len(words) < 2:
+            raise _wrong_use("verdict")
+        story, gates, rest = await self._question(words, doubt=True)
+        if len(gates) != 1:
+            return which_page(story, gates)
+        said = rest[0].lower() if rest else ""
+        if said not in VERDICTS:
+            raise _wrong_use("verdict")
+        return await self._take_in(asker, gates[0], Answer(said), " ".join(rest[1:]))
+
+    async def _question(
+        self, words: list[str], *, doubt: bool = False
+    ) -> tuple[Story, tuple[GateStory, ...], list[str]]:
+        """Return the remediation that is named, its questions that can be meant, and the words that are left."""
+        remediation, gate = split_name(words[0])
+        rest = words[1:]
+        if not gate and rest and is_name(rest[0]):
+            gate, rest = rest[0], rest[1:]
+        story = await self._insight.story(_id(remediation))
+        return story, meant(story, gate, doubt=doubt), rest
+
+    async def _take_in(self, asker: Asker, gate: GateStory, answer: Answer, reason: str) -> Message:
+        click = _typed(asker, gate, answer, reason)
+        await self._answers.receive(click)
         return say(
-            f"Your answer for {code(story.remediation)} is recorded. Its card says so when it counts; "
+            f"Your answer for {code(click.remediation)} is recorded. Its card says so when it counts; "
             "where it does not count, you are told."
         )
 
     async def _stop(self, words: list[str], asker: Asker) -> Message:
         if len(words) < 2:
-            raise UsageError(f"say which and why: {COMMAND} stop R-... reason")
+            raise UsageError("Say which, and why", f"stop {USAGE['stop'].form}")
         reason = " ".join(words[1:])
         stopped = await self._operations.stop(_id(words[0]), reason, actor=asker.person, source=asker.source)
         about = f"{code(stopped.remediation)}, {code(stopped.runbook)} on {code(stopped.target)}"
@@ -282,35 +310,22 @@ class Commands:
 
     async def _status(self, words: list[str], _asker: Asker) -> Message:
         if words:
-            return _one(await self._insight.story(_id(_only(words, "status R-..."))))
-        status = await self._operations.status()
-        frozen = [_freeze(each) for each in status.frozen]
-        running = [_running(each) for each in status.running]
-        waiting = [_gate(each) for each in status.gates]
-        kept = [_kept(each) for each in status.kept]
-        title = f"*{_count(len(running), 'remediation')} under way*" if running else "*Nothing is under way*"
-        closed = [_window(each) for each in status.windows]
-        if status.windows_problem:
-            closed.append(
-                f"■ Nobody acts, for the maintenance windows cannot be read: {line(status.windows_problem, 600)}"
-            )
-        return listing(title, [*running, *waiting, *kept, *closed, *(frozen or ["Nothing is frozen."])])
+            return story_page(await self._insight.story(_id(_only(words, "status R-..."))))
+        return status_page(await self._operations.status())
 
     async def _freeze(self, words: list[str], asker: Asker) -> Message:
         scope, reason = _scope(words)
         reason = reason or "no reason given"
         recorded = await self._operations.freeze(scope, reason, actor=asker.person, source=asker.source)
         later = "" if recorded else " The ledger does not answer: it goes on record later."
-        return say(
-            f"■ Frozen: {_scope_words(scope)}. Nothing acts until `{COMMAND} thaw{_again(scope)}`.{later}"
-        )
+        return say(f"■ Frozen: {scope_of(scope)}. Nothing acts until `{COMMAND} thaw{_again(scope)}`.{later}")
 
     async def _thaw(self, words: list[str], asker: Asker) -> Message:
         scope, reason = _scope(words)
         pulled = await self._operations.thaw(scope, reason, actor=asker.person, source=asker.source)
         others = (await self._operations.status()).frozen
-        rest = f" Still frozen: {', '.join(_scope_words(each.scope) for each in others)}." if others else ""
-        what = _scope_words(scope)
+        rest = f" Still frozen: {', '.join(scope_of(each.scope) for each in others)}." if others else ""
+        what = scope_of(scope)
         return say(f"□ Thawed: {what}.{rest}" if pulled else f"There is no freeze of {what}.{rest}")
 
     async def _login(self, words: list[str], asker: Asker) -> Message:
@@ -332,8 +347,8 @@ class Commands:
             )
         return say(f"✓ Ended: {', '.join(code(each.id, 20) for each in ended)}. It speaks for nobody now.")
 
-    async def _help(self, _words: list[str], _asker: Asker) -> Message:
-        return _usage("")
+    async def _help(self, words: list[str], _asker: Asker) -> Message:
+        return help_about(words[0]) if words else help_page()
 
 
 def split(text: str) -> list[str]:
@@ -354,8 +369,18 @@ def split(text: str) -> list[str]:
 def _only(words: list[str], usage: str) -> str:
     """Return the one word that a command takes."""
     if len(words) != 1:
-        raise UsageError(f"write it as {COMMAND} {usage}")
+        raise UsageError("Write it as", usage)
     return words[0]
+
+
+def _wrong_use(verb: str) -> UsageError:
+    return UsageError("Write it as", f"{verb} {USAGE[verb].form}")
+
+
+def _typed(asker: Asker, gate: GateStory, answer: Answer, reason: str = "") -> Click:
+    return click_of_command(
+        asker.person, gate.gate, answer, nonce=asker.nonce, channel=asker.channel, reason=reason
+    )
 
 
 def _id(word: str) -> str:
@@ -367,46 +392,12 @@ def _id(word: str) -> str:
 def _labels(words: list[str]) -> dict[str, str]:
     wrong = [word for word in words if "=" not in word or word.startswith("=")]
     if wrong:
-        raise UsageError(f"{wrong[0]} is not a label; write labels as name=value")
+        raise UsageError(f"{wrong[0]} is not a label. Write labels as name=value", "run NAME name=value")
     return dict(word.partition("=")[::2] for word in words)
 
 
 def _point(error: ParamedicError) -> str:
     return "" if str(error).endswith((".", "!", "?", "…")) else "."
-
-
-def _not_asked(story: Story) -> str:
-    """Return why a plan cannot be approved or denied now."""
-    gate = story.open_gate
-    if gate is not None:
-        return (
-            f"{code(story.remediation)} asks what became of an action: look at it, then answer on its card."
-        )
-    return f"{code(story.remediation)} asks nobody now. {line(str(headline(story)), 300)}."
-
-
-def _one(story: Story) -> Message:
-    about = f"{code(story.runbook, 60)} on {code(story.target, 80)}"
-    lines = [f"{about}, since {moment(story.opened_at)}"]
-    if (gate := story.open_gate) is not None:
-        groups = " or ".join(code(group, 60) for group in gate.approvers)
-        lines.append(f"▲ It waits for {groups} until {moment(gate.expires_at)}")
-    if story.ending_sentence:
-        lines.append(line(story.ending_sentence, 600))
-    lines.append(
-        f"All of it: `{COMMAND} timeline {story.remediation}` · why: `{COMMAND} why {story.remediation}`"
-    )
-    return listing(f"*{code(story.remediation)}: {line(str(headline(story)), 300)}*", lines)
-
-
-def _usage(problem: str) -> Message:
-    lines = [f"`{COMMAND} {verb}`: {what}" for verb, what in USAGE.items()]
-    return listing(problem or f"*What `{COMMAND}` can do*", lines)
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {code(near[0])}?" if near else ""
 
 
 def _scope(words: list[str]) -> tuple[str, str]:
@@ -417,10 +408,6 @@ def _scope(words: list[str]) -> tuple[str, str]:
     if is_scope(first):
         return first, " ".join(words[1:])
     return "*", " ".join(words)
-
-
-def _scope_words(scope: str) -> str:
-    return "everything" if scope == "*" else code(scope)
 
 
 def _again(scope: str) -> str:
@@ -437,35 +424,3 @@ def _runbook(runbook: RunbookLine) -> str:
     if runbook.error:
         return f"✗ {code(runbook.name)} stays as it was, its file is wrong: {line(runbook.error, 300)}"
     return f"{code(runbook.name)} ({line(str(runbook.autonomy), 20)}): {line(runbook.summary, 200)}"
-
-
-def _running(each: StatusLine) -> str:
-    about = f"{code(each.runbook, 60)} on {code(each.target, 80)}"
-    return f"● {code(each.remediation, 20)} {about}: {line(str(each.phase), 30)} since {moment(each.since)}"
-
-
-def _gate(each: GateLine) -> str:
-    groups = " or ".join(code(group, 60) for group in each.approvers)
-    missing = f"{each.need - each.given} more of " if each.need > 1 else ""
-    then = f", then {' or '.join(code(group, 60) for group in each.then)} too" if each.then else ""
-    return f"▲ {code(each.remediation, 20)} waits for {missing}{groups} until {moment(each.until)}{then}"
-
-
-def _kept(each: KeptTarget) -> str:
-    command = code(f'paramedic release {shlex.quote(each.target)} --reason "..."', 160)
-    return (
-        f"■ {code(each.target, 80)} is kept since {moment(each.since)}: {code(each.remediation, 20)} left an action "
-        f"whose outcome is unknown. Look at it, then {command}"
-    )
-
-
-def _window(window: OpenWindow) -> str:
-    what = f"{_scope_words(window.scope)} until {moment(window.until)}"
-    return f"■ Maintenance: {what}, {code(window.name, 60)}: {line(window.reason, 200)}"
-
-
-def _freeze(freeze: Freeze) -> str:
-    reason = f": {line(freeze.reason, 200)}" if freeze.reason else ""
-    return (
-        f"■ Frozen: {_scope_words(freeze.scope)} by {person(freeze.actor)} since {moment(freeze.at)}{reason}"
-    )

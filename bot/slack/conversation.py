@@ -79,7 +79,7 @@ class Conversation:
             doorkeeper=operations.doorkeeper,
         )
         insight = Insight(ledger, operations)
-        commands = Commands(operations, insight, self._answers.receive)
+        commands = Commands(operations, insight, self._answers)
         listeners = Listeners(
             client=self._connection.client,
             answers=self._answers,

@@ -4,6 +4,10 @@ Gates that wait for this person first, because they need an answer; then the bra
 what ended lately, and whether runbooks that acted have helped.  A gate leads to its card: there stands
 all that must be read before it is answered, and there is one place to answer.
 
+It is a page to glance at: each part shows a few lines and counts the rest, which `/runbook status`
+tells in full, and a part with nothing to say is not there.  That nobody acts at all stands above
+everything else: who approves something then waits in vain.
+
 Pure: the same overview, the same tab.
 """
 
@@ -17,17 +21,20 @@ from slack_sdk.models.views import View
 
 from activities.ledger.overview import PastRemediation, Success
 from bot.insight import SUCCESS_SPAN, Overview
-from bot.operations import GateLine, StatusLine
+from bot.operations import GateLine, Status, StatusLine
 from bot.slack.message import actions, context, header, markdown, section
+from bot.slack.status import by_urgency, scope_of, then_asked, whom
 from bot.slack.text import code, cut, line, moment, person
+from bot.slack.usage import COMMAND
 from runbooks.model.base import Value
 from runbooks.model.freeze import EVERYTHING
 
 HOME_RUN = "paramedic.home.run"
 HOME_CARD = "paramedic.home.card"
 
-SHOWN = 10  # lines of each section
+SHOWN = 5  # lines of each part
 PARAGRAPH = 2900  # characters
+ALL_OF_IT = f"`{COMMAND} status`"
 
 _MARKS = {"mitigated": "✓", "failed": "✗", "unverified": "✗", "rolled_back": "✗"}
 
@@ -46,32 +53,45 @@ class Eyes(Value):
 
 def home_view(seen: Overview, eyes: Eyes) -> dict[str, Any]:
     """Return the home tab of a person."""
-    blocks: list[Block] = [*_gates(seen, eyes), *_brakes(seen), *_running(seen, eyes)]
+    blocks: list[Block] = [*_standstill(seen.status), *_gates(seen, eyes), *_brakes(seen.status, eyes)]
+    blocks += [*_running(seen, eyes), actions("home", [_run_button()])]
     blocks += [*_endings(seen, eyes), *_success(seen.success)]
     return _view(blocks)
 
 
 def closed_home(sentence: str) -> dict[str, Any]:
     """Return the home tab of somebody who may not look: why, and whom to ask."""
-    return _view([section(f"✗ {line(sentence, 1000) or 'That is not for you.'}")], can_run=False)
+    return _view([section(f"✗ {line(sentence, 1000) or 'That is not for you.'}")])
 
 
-def _view(blocks: Sequence[Block], *, can_run: bool = True) -> dict[str, Any]:
-    run = ButtonElement(
-        text=PlainTextObject(text="Run a runbook…", emoji=False), action_id=HOME_RUN, value="run"
-    )
-    top = [actions("home", [run])] if can_run else []
-    view: dict[str, Any] = View(type="home", blocks=[*top, *blocks]).to_dict()
+def _view(blocks: Sequence[Block]) -> dict[str, Any]:
+    view: dict[str, Any] = View(type="home", blocks=list(blocks)).to_dict()
     return view
 
 
+def _run_button() -> ButtonElement:
+    return ButtonElement(
+        text=PlainTextObject(text="Run a runbook…", emoji=False), action_id=HOME_RUN, value="run"
+    )
+
+
+def _standstill(status: Status) -> Iterator[Block]:
+    """Say first of all that nobody acts, where that is so."""
+    if any(each.scope == EVERYTHING for each in status.frozen):
+        yield section("■ *Everything is frozen: nobody acts.*")
+    elif status.windows_problem:
+        yield section("■ *Nobody acts: the maintenance windows cannot be read.*")
+    elif any(each.scope == EVERYTHING for each in status.windows):
+        yield section("■ *Maintenance of everything: nobody acts.*")
+
+
 def _gates(seen: Overview, eyes: Eyes) -> Iterator[Block]:
-    mine = [gate for gate in seen.status.gates if eyes.groups.intersection(gate.approvers)]
+    mine = _mine(seen, eyes)
     others = len(seen.status.gates) - len(mine)
     yield header("Waiting for you")
-    for gate in sorted(mine, key=lambda each: each.expires_at)[:SHOWN]:
+    for gate in by_urgency(mine)[:SHOWN]:
         yield _with_card(_gate(gate), gate.remediation, eyes)
-    said = [f"and {len(mine) - SHOWN} more: `/runbook status`"] if len(mine) > SHOWN else []
+    said = [f"and {len(mine) - SHOWN} more: {ALL_OF_IT}"] if len(mine) > SHOWN else []
     said += ["Nothing waits for you."] if not mine else []
     said += (
         [f"{others} {'question waits' if others == 1 else 'questions wait'} for others."] if others else []
@@ -80,74 +100,103 @@ def _gates(seen: Overview, eyes: Eyes) -> Iterator[Block]:
         yield section("\n".join(said))
 
 
+def _mine(seen: Overview, eyes: Eyes) -> list[GateLine]:
+    return [gate for gate in seen.status.gates if eyes.groups.intersection(gate.approvers)]
+
+
 def _gate(gate: GateLine) -> str:
-    what = f"Did this happen? {line(gate.doubt, 150)}" if gate.doubt else "Approval needed"
-    about = f"{code(gate.runbook, 60)} on {code(gate.target, 80)}"
-    return f"▲ *{what}*: {about}, by *{moment(gate.expires_at)}* ({code(gate.remediation, 20)})"
+    missing = f" of {gate.need - gate.given} more" if gate.need > 1 else ""
+    step = f", before: {line(gate.step, 100)}" if gate.step else ""
+    what = f"Did this happen? {line(gate.doubt, 100)}" if gate.doubt else f"Approval{missing} needed{step}"
+    first = f"▲ *{what}*, by *{moment(gate.until)}*{then_asked(gate.then)}"
+    return f"{first}\n{_place(gate.runbook, gate.target)} · {code(gate.remediation, 20)}"
 
 
-def _brakes(seen: Overview) -> Iterator[Block]:
-    status = seen.status
+def _brakes(status: Status, eyes: Eyes) -> Iterator[Block]:
+    frozen = sorted(status.frozen, key=lambda each: each.scope != EVERYTHING)
     lines = [
-        f"■ Frozen: {_scope(each.scope)} by {person(each.actor)} since {moment(each.at)}: {line(each.reason, 150)}"
-        for each in status.frozen[:SHOWN]
+        f"■ Frozen: {scope_of(each.scope)} by {person(each.actor)} since {moment(each.at)}{_because(each.reason)}"
+        for each in frozen
     ]
     lines += [
-        f"■ Maintenance: {_scope(each.scope)} until {moment(each.until)}: {line(each.reason, 150)}"
-        for each in status.windows[:SHOWN]
+        f"■ Maintenance: {scope_of(each.scope)} until {moment(each.until)}{_because(each.reason)}"
+        for each in status.windows
     ]
     if status.windows_problem:
-        lines.append(f"■ Nobody acts: {line(status.windows_problem, 300)}")
+        lines.append(f"■ The maintenance windows{_because(status.windows_problem)}")
     lines += [
-        f"■ {code(each.target, 80)} is kept: nobody knows what {code(each.remediation, 20)} did to it"
-        for each in status.kept[:SHOWN]
+        f"■ {code(each.target, 80)} is kept until somebody gives it back: nobody knows what "
+        f"{_name(each.remediation, eyes)} did to it"
+        for each in status.kept
     ]
-    total = len(status.frozen) + len(status.windows) + len(status.kept) + bool(status.windows_problem)
-    yield header("The brake")
-    yield _lines(lines, "Nothing is frozen.", total)
+    if lines:
+        yield header("The brake")
+        yield _lines(lines, len(lines))
+
+
+def _because(reason: str) -> str:
+    return f": {line(reason, 100)}" if reason.strip() else ""
 
 
 def _running(seen: Overview, eyes: Eyes) -> Iterator[Block]:
+    """What runs by itself, or waits for others: what waits for this person stands above."""
+    mine = {gate.remediation for gate in _mine(seen, eyes)}
+    asking = {gate.remediation: gate for gate in seen.status.gates}
+    running = [each for each in seen.status.running if each.remediation not in mine]
     yield header("Running now")
-    running = seen.status.running
-    shown = [_line_of(each, eyes) for each in running[:SHOWN]]
-    yield _lines(shown, "Nothing is under way.", len(running))
+    if running:
+        shown = [_line_of(each, asking.get(each.remediation), eyes) for each in running[:SHOWN]]
+        yield _lines(shown, len(running))
+        return
+    rest = "" if _is_braked(seen.status) else " Nothing is frozen."
+    yield section(f"{'Nothing else' if mine else 'Nothing'} is under way.{rest}")
 
 
-def _line_of(each: StatusLine, eyes: Eyes) -> str:
-    about = f"{code(each.runbook, 60)} on {code(each.target, 80)}"
-    return (
-        f"● {_name(each.remediation, eyes)} {about}: {line(str(each.phase), 30)} since {moment(each.since)}"
-    )
+def _is_braked(status: Status) -> bool:
+    return bool(status.frozen or status.windows or status.windows_problem or status.kept)
+
+
+def _line_of(each: StatusLine, gate: GateLine | None, eyes: Eyes) -> str:
+    about = f"{_name(each.remediation, eyes)} {_place(each.runbook, each.target)}"
+    if gate is not None:
+        return f"● {about}: waits for {whom(gate.approvers)} until {moment(gate.until)}"
+    return f"● {about}: {line(str(each.phase), 30)} since {moment(each.since)}"
 
 
 def _endings(seen: Overview, eyes: Eyes) -> Iterator[Block]:
-    yield header("Ended lately")
-    shown = [_ending(each, eyes) for each in seen.endings[:SHOWN]]
-    yield _lines(shown, "Nothing has ended yet.", len(seen.endings))
+    if seen.endings:
+        yield header("Ended lately")
+        yield _lines([_ending(each, eyes) for each in seen.endings[:SHOWN]], min(SHOWN, len(seen.endings)))
 
 
 def _ending(each: PastRemediation, eyes: Eyes) -> str:
     word = str(each.ending or "")
     at = f", {moment(each.ended_at, with_date=True)}" if each.ended_at else ""
-    about = f"{code(each.runbook, 60)} on {code(each.target, 80)}"
-    return f"{_MARKS.get(word, '○')} {_name(each.id, eyes)} {about}: {line(word.replace('_', ' '), 30)}{at}"
+    ended = line(word.replace("_", " "), 30)
+    return f"{_MARKS.get(word, '○')} {_name(each.id, eyes)} {_place(each.runbook, each.target)}: {ended}{at}"
 
 
 def _success(tallies: Sequence[Success]) -> Iterator[Block]:
+    if not tallies:
+        return
     yield header("Did it help?")
     lines = [
         f"{code(each.runbook, 60)}: {each.helped} of {each.acted} ({round(100 * each.helped / each.acted)} %)"
-        for each in tallies[:SHOWN]
+        for each in sorted(tallies, key=_helpfulness)[:SHOWN]
     ]
-    yield _lines(lines, "Nothing has acted yet.", len(tallies))
+    yield _lines(lines, len(tallies), where="")
+    order = ", the fewest first" if len(tallies) > SHOWN else ""
     yield context(
-        f"Of those that acted in the last {SUCCESS_SPAN.days} days: how many were verified to help."
+        f"Of those that acted in the last {SUCCESS_SPAN.days} days: how many were verified to help{order}."
     )
 
 
-def _scope(scope: str) -> str:
-    return "everything" if scope == EVERYTHING else code(scope, 100)
+def _helpfulness(each: Success) -> tuple[float, int]:
+    return each.helped / each.acted, -each.acted
+
+
+def _place(runbook: str, target: str) -> str:
+    return f"{code(runbook, 60)} on {code(target, 80)}"
 
 
 def _name(remediation: str, eyes: Eyes) -> str:
@@ -168,14 +217,14 @@ def _with_card(text: str, remediation: str, eyes: Eyes) -> Block:
     return SectionBlock(text=markdown(text), accessory=button)
 
 
-def _lines(lines: Sequence[str], nothing: str, total: int) -> Block:
-    """Return the first of `lines`, as many as fit, and how many of the `total` are not shown."""
+def _lines(lines: Sequence[str], total: int, *, where: str = f": {ALL_OF_IT}") -> Block:
+    """Return the first of `lines`, as many as fit, and how many of the `total` are not shown, and where they are."""
     shown, size = [], 0
     for each in lines[:SHOWN]:
         size += len(each) + 1
-        if size > PARAGRAPH - 40:
+        if size > PARAGRAPH - 60:
             break
         shown.append(each)
     if total > len(shown):
-        shown.append(f"and {total - len(shown)} more")
-    return section("\n".join(shown) or nothing)
+        shown.append(f"and {total - len(shown)} more{where}")
+    return section("\n".join(shown))

@@ -28,7 +28,7 @@ from bot.answers import Answers, late_answer
 from bot.policy.doorkeeper import Doorkeeper
 from bot.slack.block_kit import problems_of_view
 from bot.slack.card import AGAIN, APPROVE, DENY, HAPPENED, STOP, needs_review
-from bot.slack.commands import COMMAND, Asker, Commands
+from bot.slack.commands import Asker, Commands
 from bot.slack.connection import mark_heard
 from bot.slack.interactions import (
     REASON_BLOCK,
@@ -44,6 +44,7 @@ from bot.slack.responder import Responder
 from bot.slack.review import REVIEW_VIEW
 from bot.slack.reviewer import Reviewer
 from bot.slack.text import code
+from bot.slack.usage import COMMAND
 from bot.slack.voice import CHANNEL, MESSAGE, SlackVoice, user_of
 from runbooks.errors import LedgerError
 from runbooks.model.decision import Answer
@@ -148,7 +149,7 @@ class Listeners:
         await self._voice.tell(click, NOT_RECORDED)
 
     async def ask_for_reason(self, ack: AsyncAck, body: dict[str, Any]) -> None:
-        """Deny was pressed: ask why, where the question is still open."""
+        """Deny was pressed: ask why, where the question is still open and this person may answer it."""
         await ack()
         try:
             press = Press.model_validate(body)
@@ -156,19 +157,29 @@ class Listeners:
             await _pass_over(ack, error)
             return
         click = press.click(Answer.DENIED, self._clock())
-        try:
-            closed = await self._answers.closed(click)
-        except LedgerError as error:
-            LOG.warning("a question cannot be looked up", gate=click.gate, error=str(error))
-            closed = None  # asking is harmless; whether the answer counts is decided later
-        if closed is not None:
-            await self._voice.closed(click, late_answer(closed))
+        if await self._is_in_vain(click):
             return
         try:
             await self._client.views_open(trigger_id=press.trigger_id, view=deny_view(click))
         except _SLACK_ERRORS as error:
             LOG.warning("the reason cannot be asked for", gate=click.gate, error=str(error))
             await self._voice.tell(click, "Slack did not open the form in time. Please press Deny again.")
+
+    async def _is_in_vain(self, click: Click) -> bool:
+        """Return whether an answer would change nothing, and the person has been told so."""
+        try:
+            closed = await self._answers.closed(click)
+            asked = await self._answers.asked(click)
+        except LedgerError as error:
+            LOG.warning("a question cannot be looked up", gate=click.gate, error=str(error))
+            return False  # asking is harmless; whether the answer counts is decided later
+        if closed is not None:
+            await self._voice.closed(click, late_answer(closed))
+            return True
+        refusal = await self._answers.turn_away(click, *asked) if asked is not None else None
+        if refusal is not None:
+            await self._voice.tell(click, refusal)
+        return refusal is not None
 
     async def deny(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """The reason was given: this is the decision."""

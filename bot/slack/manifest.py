@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from bot.slack.commands import COMMAND, USAGE
 from bot.slack.surface import ALERT_SHORTCUT
+from bot.slack.usage import COMMAND, USAGE
 from runbooks.errors import ParamedicError
 from runbooks.model.base import Value
 

@@ -28,6 +28,9 @@ from runbooks.model.base import Value
 FALLBACK_TEXT = 300  # characters of `text`: a notification shows fewer
 TEXT_MESSAGE = 3500  # characters of a message without blocks; Slack advises less than 4,000
 
+NO_WORDS = "–"
+"""Stands where nothing is to be said: Slack refuses an empty text, and with it all the rest."""
+
 PARAGRAPH = 2500  # characters of one section of a listing
 PARAGRAPHS = 8
 
@@ -59,12 +62,12 @@ def compose(text: str, blocks: Sequence[Block]) -> Message:
     Raises:
         slack_sdk.errors.SlackObjectFormationError: a block breaks a rule that Slack's models know.
     """
-    return Message(text=cut(text, FALLBACK_TEXT), blocks=tuple(block.to_dict() for block in blocks))
+    return Message(text=_words(text, FALLBACK_TEXT), blocks=tuple(block.to_dict() for block in blocks))
 
 
 def say(text: str) -> Message:
     """Return a message of escaped mrkdwn `text` only."""
-    return Message(text=cut(text, TEXT_MESSAGE))
+    return Message(text=_words(text, TEXT_MESSAGE))
 
 
 def listing(title: str, lines: Sequence[str]) -> Message:
@@ -103,4 +106,8 @@ def actions(block_id: str, buttons: Sequence[ButtonElement]) -> ActionsBlock:
 
 def markdown(text: str) -> MarkdownTextObject:
     """Escaped mrkdwn in which Slack looks for nothing on its own."""
-    return MarkdownTextObject(text=cut(text, SECTION_TEXT - 50), verbatim=True)
+    return MarkdownTextObject(text=_words(text, SECTION_TEXT - 50), verbatim=True)
+
+
+def _words(text: str, limit: int) -> str:
+    return cut(text, limit) if text.strip() else NO_WORDS

@@ -14,7 +14,7 @@ from bot.explaining import Explanation
 from bot.insight import Preview
 from bot.run_inputs import RunInput, inputs_of
 from bot.slack.message import Message, actions, listing
-from bot.slack.text import arguments, code, line, moment, span
+from bot.slack.text import arguments, code, line, moment, person, span, with_people
 from bot.timeline import Timeline
 from bot.timeline_rows import Row
 from runbooks.model.action import Declaration
@@ -76,7 +76,8 @@ def timeline_page(told: Timeline) -> Message:
 def why_page(explained: Explanation) -> Message:
     """Return why something was done or not."""
     return listing(
-        f"*{line(explained.title, 200)}*", [f"• {line(each, 600)}" for each in explained.sentences]
+        f"*{line(explained.title, 200)}*",
+        [f"• {with_people(line(each, 600))}" for each in explained.sentences],
     )
 
 
@@ -157,4 +158,4 @@ def _planned_action(action: PlannedAction) -> str:
 def _row(row: Row) -> str:
     result = f": *{line(row.result, 40)}*" if row.result else ""
     details = f"\n      {line('; '.join(row.details), 400)}" if row.details else ""
-    return f"{moment(row.at)} {line(row.who, 60)} · {line(row.what, 200)}{result}{details}"
+    return f"{moment(row.at)} {person(row.who)} · {line(row.what, 200)}{result}{details}"

@@ -6,7 +6,8 @@ taken out of a group a minute ago is out.  Only the mapping of a group to the me
 it is remembered for a while.
 
 While Slack does not tell, people are in the groups whose members the connections file lists, and in
-no others: it is the operator's own word, written for that day.
+no others: it is the operator's own word, written for that day.  For them Slack's silence is short: a
+server that takes connections and answers nothing would otherwise keep an approval until it is too late.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -33,6 +34,12 @@ LOG = structlog.get_logger("paramedic.slack")
 
 MENTIONS_KEPT = 60.0
 """Seconds for which a group's mention is remembered.  Membership never is."""
+
+PATIENCE = 2.0
+"""Seconds within which Slack must tell what the connections file can tell as well."""
+
+SILENCE = 10.0
+"""Seconds for which Slack, once it did not tell, is not asked that again."""
 
 _KEY = re.compile(r"slack:([A-Z0-9]+)/([UW][A-Z0-9]+)")
 _UNKNOWN = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
@@ -57,6 +64,7 @@ class SlackPeople:
         self._team = ""
         self._mentions: dict[str, str] = {}
         self._mentions_at = float("-inf")
+        self._silent_until = float("-inf")
 
     async def look_up(self, person: str, groups: Sequence[str] = ()) -> Principal:
         """Return the person with those of `groups` that they are in, as of now.
@@ -70,7 +78,7 @@ class SlackPeople:
             raise PersonRefusedError("only people of this Slack workspace may answer here")
         team, user = known.groups()
         try:
-            with _as_our_errors():
+            async with self._asking(person, groups):
                 return await self._look_up(person, team, user, groups)
         except AwayError:
             if not self._is_listed(person):
@@ -89,7 +97,7 @@ class SlackPeople:
             raise PersonRefusedError("only people of this Slack workspace may do that here")
         team, user = found.groups()
         try:
-            with _as_our_errors():
+            async with self._asking(person, groups):
                 if team != await self._home():
                     return Person(key=person, external=True)
                 profile, memberships = await self._ask(person, user, groups)
@@ -119,6 +127,31 @@ class SlackPeople:
         if time.monotonic() - self._mentions_at > MENTIONS_KEPT:
             await self._learn_mentions()
         return " ".join(self._mentions.get(self._handle(group), code(group, 60)) for group in groups)
+
+    @asynccontextmanager
+    async def _asking(self, person: str, groups: Sequence[str]) -> AsyncIterator[None]:
+        """Ask Slack about a person; not for long, and not while it is silent, where the list is an answer too.
+
+        Whom it lists in none of `groups` would be refused for Slack being slow: they wait.
+
+        Raises:
+            PersonRefusedError: Slack does not know them.
+            AwayError: Slack does not tell.
+        """
+        answered = self._listed(person, groups) if groups else self._is_listed(person)
+        if not answered:
+            with _as_our_errors():
+                yield
+            return
+        if time.monotonic() < self._silent_until:
+            raise AwayError("Slack did not tell who anybody is a moment ago")
+        try:
+            with _as_our_errors():
+                async with asyncio.timeout(PATIENCE):
+                    yield
+        except AwayError:
+            self._silent_until = time.monotonic() + SILENCE
+            raise
 
     async def _look_up(self, person: str, team: str, user: str, groups: Sequence[str]) -> Principal:
         if team != await self._home():

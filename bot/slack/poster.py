@@ -18,7 +18,7 @@ from typing import TypeVar
 import structlog
 from slack_sdk.errors import SlackObjectFormationError
 
-from bot.slack.message import Message, say
+from bot.slack.message import Message
 from bot.slack.sender import Posted, Sender, SlackAwayError, SlackRefusedError, Urgency
 
 LOG = structlog.get_logger("paramedic.slack")
@@ -153,9 +153,9 @@ class Poster:
         return posted
 
     async def reply(
-        self, place: Posted, text: str, *, urgency: Urgency, broadcast: bool = False
+        self, place: Posted, message: Message, *, urgency: Urgency, broadcast: bool = False
     ) -> Posted | None:
-        """Say escaped mrkdwn in the thread of a message; return None where the thread is gone.
+        """Say something in the thread of a message; return None where the thread is gone.
 
         Raises:
             SlackRefusedError: Slack said no for another reason.
@@ -163,7 +163,7 @@ class Poster:
         """
         try:
             return await self._sender.post(
-                place.channel, say(text), thread=place.ts, broadcast=broadcast, urgency=urgency
+                place.channel, message, thread=place.ts, broadcast=broadcast, urgency=urgency
             )
         except SlackRefusedError as error:
             if error.word not in _THREAD_GONE | CHANNEL_GONE:
@@ -171,10 +171,10 @@ class Poster:
             LOG.warning("a thread is gone; its news are not told there", error=error.word)
             return None
 
-    async def whisper(self, user: str, text: str) -> bool:
-        """Tell one person escaped mrkdwn in a direct message; return whether that worked."""
+    async def whisper(self, user: str, message: Message) -> bool:
+        """Tell one person something in a direct message; return whether that worked."""
         try:
-            await self._sender.post(user, say(text), urgency=Urgency.GATE)
+            await self._sender.post(user, message, urgency=Urgency.GATE)
         except (SlackRefusedError, SlackAwayError) as error:
             LOG.warning("a person could not be told", person=user, error=str(error))
             return False

@@ -33,17 +33,22 @@ from activities.ledger.store import Ledger, Transaction
 from bot.intake import NO_TARGET
 from bot.slack.boards import CARD, Board, Boards, Crew
 from bot.slack.card import is_open, plain_card, render_card
-from bot.slack.headline import PEOPLE_NEEDED, headline
-from bot.slack.message import say
+from bot.slack.lines import (
+    call,
+    fitting,
+    question_without_channel,
+    short_line,
+    system_line,
+    thread_news,
+    together,
+)
 from bot.slack.people import SlackPeople
 from bot.slack.poster import CHANNEL_GONE, Draft, Poster
 from bot.slack.progress import Progress, render_progress
 from bot.slack.seating import INCIDENT_LASTS, Seating, Spot, SpotGivenUpError
 from bot.slack.sender import Posted, SlackAwayError, SlackRefusedError, Urgency
-from bot.slack.text import code, line, moment, person
 from runbooks.errors import LedgerError
 from runbooks.model.record import SYSTEM, Record, RecordKind
-from runbooks.policy.admission import ATTEMPTS_USED_UP
 from runbooks.policy.story import Story, StoryError, read_story
 
 LOG = structlog.get_logger("paramedic.slack")
@@ -58,7 +63,6 @@ OLD_NEWS = timedelta(minutes=30)
 """What ended longer ago and was never shown (Slack was off) is not shown any more."""
 
 LINE_PAUSE = 1.0  # seconds in which short lines gather into one message
-LINES_TOGETHER = 15
 FIRST_PAUSE = 1.0  # seconds before a desk tries again after Slack said no; doubles
 LONGEST_PAUSE = 60.0
 GOOD_WHILE = timedelta(minutes=5)
@@ -257,7 +261,7 @@ class Presenter:
         elif story.plan is None and story.ending is not None:
             self._give_up_spot(self._desks[story.remediation])  # a line may take long, and others wait
             whom = f"{await self._people.mention(story.tell)} " if story.tell else ""
-            await self._keep(story, await self._say_line(f"{whom}{_short_line(story)}"), LINE)
+            await self._keep(story, await self._say_line(f"{whom}{short_line(story)}"), LINE)
         else:
             await self._take_seat(stream, story)
 
@@ -360,14 +364,9 @@ class Presenter:
         row = f"(told) {gate.gate}"
         if await self._ledger.read(lambda connection: cards.card(connection, row)) is not None:
             return
-        text = (
-            f"{line(str(headline(story)), 160)}: {code(story.runbook, 60)}, until {moment(gate.expires_at)}. "
-            f"No channel can show it: {line(self._poster.trouble, 300)}. "
-            f"To see and to answer it: `/runbook status {code(story.remediation, 20).strip('`')}`, "
-            "or the command line."
-        )
+        message = question_without_channel(story, gate, self._poster.trouble)
         people = await self._people.members(gate.approvers)
-        told = [await self._poster.whisper(each, text) for each in people[:TOLD_DIRECTLY]]
+        told = [await self._poster.whisper(each, message) for each in people[:TOLD_DIRECTLY]]
         LOG.warning("a question is shown in no channel", remediation=story.remediation, told=sum(told))
         if any(told):
             await self._remember(Card(remediation=row, channel="", ts="", seq=-1, state=SILENT))
@@ -380,18 +379,17 @@ class Presenter:
         )
 
     async def _report(self, place: Posted, news: list[Progress], *, asking: bool) -> None:
-        """Say in the thread what happened: first what people must hear, the rest in one message.
+        """Say in the thread what happened: first what people must hear, the rest in as few messages as it takes.
 
         While people are asked, the rest is as urgent as the question: the card waits for it.
         """
         for progress in news:
             if progress.mention:
                 who = await self._people.mention(progress.mention)
-                await self._poster.reply(place, f"{who} {progress.text}", urgency=Urgency.GATE)
-        rest = "\n".join(progress.text for progress in news if not progress.mention)
-        if rest:
-            urgency = Urgency.GATE if asking else Urgency.PROGRESS
-            await self._poster.reply(place, rest, urgency=urgency)
+                await self._poster.reply(place, call(who, progress.text), urgency=Urgency.GATE)
+        urgency = Urgency.GATE if asking else Urgency.PROGRESS
+        for message in thread_news([progress.text for progress in news if not progress.mention]):
+            await self._poster.reply(place, message, urgency=urgency)
 
     async def _keep(self, story: Story, place: Posted, state: str, shown: int | None = None) -> None:
         """Remember what is shown, and up to where nothing is left to be shown."""
@@ -424,7 +422,7 @@ class Presenter:
 
     async def _show_line(self, record: Record) -> bool:
         if self._clock() - record.at < OLD_NEWS:
-            await self._say_line(_system_line(record))
+            await self._say_line(system_line(record))
         self._desks[f"{record.kind.value}/{record.seq}"].pending = None
         await self._remember(self._position())
         return True
@@ -440,13 +438,15 @@ class Presenter:
         while True:
             await self._line_came.wait()
             await asyncio.sleep(LINE_PAUSE)
-            lines, self._lines = self._lines[:LINES_TOGETHER], self._lines[LINES_TOGETHER:]
+            number = fitting([each.text for each in self._lines])
+            lines, self._lines = self._lines[:number], self._lines[number:]
             if not self._lines:
                 self._line_came.clear()
-            await self._post_together(lines)
+            if lines:
+                await self._post_together(lines)
 
     async def _post_together(self, lines: list[_Line]) -> None:
-        message = say("\n".join(each.text for each in lines))
+        message = together([each.text for each in lines])
         try:
             place = await self._poster.say(message, urgency=Urgency.LINE)
         except (SlackRefusedError, SlackAwayError) as error:
@@ -478,29 +478,6 @@ def _is_silent(story: Story, now: datetime) -> bool:
     return now - story.ended_at > OLD_NEWS or (story.plan is None and quiet)
 
 
-def _short_line(story: Story) -> str:
-    if story.ending_reason == ATTEMPTS_USED_UP:  # whoever is called needs the whole pattern
-        about = f"{code(story.runbook, 60)} on {code(story.target, 80)}, {code(story.remediation, 20)}"
-        return f"{PEOPLE_NEEDED} *Somebody has to look.* {line(story.ending_sentence, 900)} ({about})"
-    words = line(f"{headline(story)}", 160)
-    why = line(story.ending_sentence, 200)
-    known = why and why.split(": ", 1)[-1] not in words
-    about = f"{code(story.runbook, 60)} on {code(story.target, 80)}, {code(story.remediation, 20)}"
-    return f"{words}{f'. {why}' if known else ''} ({about})"
-
-
 def _is_without_target(record: Record) -> bool:
     """Return whether a runbook was written for an alert that cannot be acted on: else nobody would know."""
     return record.kind is RecordKind.ALERT_EXPLAINED and record.data.get("reason") == NO_TARGET
-
-
-def _system_line(record: Record) -> str:
-    if record.kind is RecordKind.ALERT_EXPLAINED:
-        return f"▲ *An alert is not acted on:* {line(str(record.data.get('sentence', '')), 400)}"
-    scope = str(record.data.get("scope", ""))
-    what = "everything" if scope == "*" else code(scope, 120)
-    reason = line(str(record.data.get("reason", "")), 300)
-    said = f": {reason}" if reason else "."
-    if record.kind is RecordKind.FREEZE:
-        return f"■ *Frozen*: {what}, by {person(record.actor)}{said}"
-    return f"□ *Thawed*: {what}, by {person(record.actor)}{said}"

@@ -40,7 +40,11 @@ class Reviewer:
         self._clock = clock
 
     async def open(self, click: Click, trigger: str, story: Story, gate: GateStory) -> None:
-        """Show the plan to whoever pressed Approve.  Nothing is approved by that."""
+        """Show the plan to whoever pressed Approve and may do that.  Nothing is approved by it."""
+        refusal = await self._answers.turn_away(click, story, gate)
+        if refusal is not None:
+            await self._voice.tell(click, refusal)
+            return
         view = review_view(story, gate, channel=click.place[CHANNEL], message=click.place[MESSAGE])
         try:
             await self._client.views_open(trigger_id=trigger, view=view)

@@ -141,9 +141,7 @@ def _choice(runbooks: Sequence[Runbook], chosen: Runbook | None) -> Block:
     )
     return SectionBlock(
         block_id=RUNBOOK_BLOCK,
-        text=PlainTextObject(
-            text=plain(chosen.summary, 300) if chosen and chosen.summary.strip() else "Which one?"
-        ),
+        text=PlainTextObject(text=(plain(chosen.summary, 300) if chosen else "") or "Which one?"),
         accessory=select,
     )
 

@@ -1,9 +1,10 @@
-"""The sender: one message at a time, the most urgent first, and never against Slack's word.
+"""The sender: what is posted or changed goes out in good order, and never against Slack's word.
 
-Slack allows about one message a second and channel, and says with 429 and `Retry-After` when it
-has had enough.  In a storm that is when a question to people must not stand in line behind
-progress texts.  So all that we post goes through one queue, ordered by urgency; a pause that
-Slack asks for holds for everything, and after it the most urgent message goes first.
+Slack allows about one message a second in a channel, and says with 429 and `Retry-After` when it
+has had enough: of messages in that channel, or of that other method.  In a storm that is when a
+question to people must not stand in line behind progress texts.  So all that we post or change goes
+through the lanes of `bot.slack.lanes`: one for each channel that is posted in, one for the changes of
+all messages.  A pause that Slack asks for holds for its lane, and after it the most urgent goes first.
 
 The client given here has no retry handlers of its own: they would repeat a call inside that pause.
 """
@@ -11,10 +12,8 @@ The client given here has no retry handlers of its own: they would repeat a call
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -22,17 +21,25 @@ import structlog
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.lanes import Job, Lane, Limit, Urgency
 from bot.slack.message import Message
 from runbooks.errors import ParamedicError
 from runbooks.model.base import Value
 
+__all__ = ["Posted", "Sender", "SlackAwayError", "SlackRefusedError", "Tally", "Urgency"]
+
 LOG = structlog.get_logger("paramedic.slack")
 
-PER_SECOND = 1.0
-"""Calls a second in the long run: what Slack allows for one channel."""
+POST, UPDATE = "chat.postMessage", "chat.update"
 
-BURST = 10
-"""Calls that may go out at once after a quiet time."""
+IN_A_CHANNEL = Limit(per_second=1.0, burst=10)
+"""What Slack takes of new messages in one channel."""
+
+OF_CHANGES = Limit(per_second=50 / 60, burst=10, at_once=4)
+"""What Slack takes of changes to messages, wherever they are; a slow one holds up no other message's."""
+
+LANES_KEPT = 100
+"""Lanes that are remembered; beyond them, those that know nothing any more are forgotten."""
 
 TRIES = 4
 """How often a call is made that Slack did not answer properly.  429 does not count."""
@@ -72,15 +79,6 @@ class SlackAwayError(ParamedicError):
         self.maybe_sent = maybe_sent
 
 
-class Urgency(IntEnum):
-    """Who goes first."""
-
-    GATE = 0  # people are asked, or must not press a button any more
-    CARD = 1
-    PROGRESS = 2
-    LINE = 3  # what nobody waits for
-
-
 class Tally:
     """Who counts what becomes of messages; nobody, until somebody says so.
 
@@ -99,42 +97,29 @@ class Posted(Value):
     ts: str
 
 
-@dataclass(order=True)
-class _Job:
-    urgency: Urgency
-    number: int
-    method: str = field(compare=False)
-    call: Callable[[], Awaitable[Any]] = field(compare=False)
-    answer: asyncio.Future[Any] = field(compare=False)
-    tries: int = field(default=0, compare=False)
-    maybe_sent: bool = field(default=False, compare=False)
-
-
 class Sender:
     """Posts and updates messages.
 
     Args:
         client: for this sender alone, without retry handlers.
+        per_second, burst: instead of Slack's own, for every lane.
     """
 
     def __init__(
         self,
         client: AsyncWebClient,
         *,
-        per_second: float = PER_SECOND,
-        burst: int = BURST,
+        per_second: float | None = None,
+        burst: int | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.tally = tally or Tally()
         self._client = client
-        self._per_second = per_second
-        self._burst = burst
-        self._allowance = float(burst)
-        self._counted_at = 0.0
-        self._quiet_until = 0.0
+        self._in_a_channel = _changed(IN_A_CHANNEL, per_second, burst)
+        self._of_changes = _changed(OF_CHANGES, per_second, burst)
         self._numbers = 0
-        self._waiting: list[_Job] = []
-        self._sending: asyncio.Task[None] | None = None
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._ids: dict[str, str] = {}  # of channels that were called by their name, or by a person
 
     async def post(
         self,
@@ -156,9 +141,9 @@ class Sender:
         said = {"channel": channel, **message.payload()}
         if thread:
             said |= {"thread_ts": thread, "reply_broadcast": broadcast}
-        answer = await self._send(
-            "chat.postMessage", urgency, lambda: self._client.api_call("chat.postMessage", json=said)
-        )
+        job = self._job(POST, urgency, channel, lambda: self._client.api_call("chat.postMessage", json=said))
+        self._lane(POST, self._ids.get(channel, channel), self._in_a_channel).add(job)
+        answer = await job.answer
         return Posted(channel=answer["channel"], ts=answer["ts"])
 
     async def update(self, place: Posted, message: Message, *, urgency: Urgency) -> None:
@@ -169,83 +154,83 @@ class Sender:
             SlackAwayError: Slack does not answer.
         """
         said = {**place.model_dump(), **message.payload()}
-        await self._send("chat.update", urgency, lambda: self._client.api_call("chat.update", json=said))
+        where = f"{place.channel}/{place.ts}"
+        job = self._job(UPDATE, urgency, where, lambda: self._client.api_call("chat.update", json=said))
+        job.keeps_order = True  # else what is older could be shown last, and stay
+        self._lane(UPDATE, "", self._of_changes).add(job)
+        await job.answer
 
-    async def _send(self, method: str, urgency: Urgency, call: Callable[[], Awaitable[Any]]) -> Any:
+    def _job(self, method: str, urgency: Urgency, place: str, call: Callable[[], Awaitable[Any]]) -> Job:
         self._numbers += 1
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, _Job(urgency, self._numbers, method, call, answer))
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send_all())
-        return await answer
+        return Job(urgency, self._numbers, method, place, keeps_order=False, call=call, answer=answer)
 
-    async def _send_all(self) -> None:
-        while self._waiting:
-            await self._until_allowed()
-            job = heapq.heappop(self._waiting)  # chosen after the wait: somebody more urgent may have come
-            if not job.answer.cancelled():
-                await self._carry_out(job)
+    def _lane(self, method: str, channel: str, limit: Limit) -> Lane:
+        lane = self._lanes.get((method, channel))
+        if lane is None:
+            if len(self._lanes) >= LANES_KEPT:
+                self._lanes = {key: lane for key, lane in self._lanes.items() if not lane.is_idle}
+            lane = self._lanes[method, channel] = Lane(limit, self._carry_out)
+        return lane
 
-    async def _until_allowed(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (pause := self._pause(loop.time())) > 0:  # noqa: ASYNC110 - time is what is waited for
-            await asyncio.sleep(pause)
-        self._allowance -= 1
+    def _learn(self, called: str, channel: str) -> None:
+        """Remember that a name, or a person, means this channel: both share what Slack takes there."""
+        if channel in {called, self._ids.get(called)}:
+            return
+        self._ids[called] = channel
+        named = self._lanes.pop((POST, called), None)
+        if named is not None and (known := self._lanes.setdefault((POST, channel), named)) is not named:
+            known.take_over(named)
 
-    def _pause(self, now: float) -> float:
-        """Return the seconds until the next call is allowed, as far as is known now."""
-        earned = (now - self._counted_at) * self._per_second
-        self._allowance = min(self._burst, self._allowance + earned)
-        self._counted_at = now
-        missing = max(0.0, 1 - self._allowance) / self._per_second
-        return max(missing, self._quiet_until - now)
-
-    async def _carry_out(self, job: _Job) -> None:
+    async def _carry_out(self, lane: Lane, job: Job) -> None:
         job.tries += 1
         try:
             answer = await job.call()
         except SlackApiError as error:
-            self._after_refusal(job, error)
+            self._after_refusal(lane, job, error)
         except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError) as error:
             # That this call did not get through says nothing of those before it.
             job.maybe_sent = job.maybe_sent or not isinstance(error, aiohttp.ClientConnectorError)
-            self._again_or_never(job, str(error) or type(error).__name__)
+            self._again_or_never(lane, job, str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - whoever waits for this message must hear of it
             _fail(job, error)
         else:
             self.tally.count("done")
             if not job.answer.done():
                 job.answer.set_result(answer)
+            if job.method == POST:  # before the next of this lane is begun
+                self._learn(job.place, str(answer.get("channel") or job.place))
 
-    def _after_refusal(self, job: _Job, error: SlackApiError) -> None:
+    def _after_refusal(self, lane: Lane, job: Job, error: SlackApiError) -> None:
         status = _status(error)
         if status == 429:
             job.tries -= 1
             pause = _retry_after(error)
             self.tally.count("paused")
             LOG.warning("slack asks for a pause", method=job.method, seconds=pause)
-            self._rest(pause)
-            heapq.heappush(self._waiting, job)
+            lane.rest(pause)
+            lane.add(job)
         elif status >= 500 or _word(error) in _SLACKS_OWN_TROUBLE:
             job.maybe_sent = True
-            self._again_or_never(job, _word(error) if status < 500 else f"HTTP {status}")
+            self._again_or_never(lane, job, _word(error) if status < 500 else f"HTTP {status}")
         else:
             self.tally.count("refused")
             _fail(job, SlackRefusedError(job.method, _word(error)))
 
-    def _again_or_never(self, job: _Job, problem: str) -> None:
+    def _again_or_never(self, lane: Lane, job: Job, problem: str) -> None:
         self.tally.count("no_answer")
         if job.tries >= TRIES:
             _fail(job, SlackAwayError(job.method, problem, maybe_sent=job.maybe_sent))
             return
-        self._rest(FIRST_PAUSE * 2 ** (job.tries - 1))
-        heapq.heappush(self._waiting, job)
-
-    def _rest(self, seconds: float) -> None:
-        self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + seconds)
+        lane.rest(FIRST_PAUSE * 2 ** (job.tries - 1))
+        lane.add(job)
 
 
-def _fail(job: _Job, error: Exception) -> None:
+def _changed(limit: Limit, per_second: float | None, burst: int | None) -> Limit:
+    return replace(limit, per_second=per_second or limit.per_second, burst=burst or limit.burst)
+
+
+def _fail(job: Job, error: Exception) -> None:
     if not job.answer.done():
         job.answer.set_exception(error)
 

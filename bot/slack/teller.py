@@ -5,11 +5,11 @@ from __future__ import annotations
 from activities.ledger import cards
 from activities.ledger.store import Ledger
 from bot.slack.boards import CARD
-from bot.slack.message import say
+from bot.slack.lines import call
+from bot.slack.message import Message
 from bot.slack.people import SlackPeople
 from bot.slack.poster import Poster
 from bot.slack.sender import Posted, SlackAwayError, SlackRefusedError, Urgency
-from bot.slack.text import code
 from runbooks.errors import FailedError, NotSentError, UnknownOutcomeError
 
 
@@ -30,9 +30,8 @@ class SlackTeller:
             UnknownOutcomeError: it may have been said.
         """
         who = await self._people.mention([to])
-        about = f" ({code(remediation, 20)})" if remediation else ""
         try:
-            posted = await self._say(f"{who} {text}{about}", remediation)
+            posted = await self._say(call(who, text, remediation), remediation)
         except SlackRefusedError as error:
             raise FailedError(str(error)) from error
         except SlackAwayError as error:
@@ -40,11 +39,11 @@ class SlackTeller:
             raise kind(str(error)) from error
         return f"slack:{posted.channel}/{posted.ts}"
 
-    async def _say(self, text: str, remediation: str) -> Posted:
+    async def _say(self, message: Message, remediation: str) -> Posted:
         card = await self._ledger.read(lambda connection: cards.card(connection, remediation))
         if card is not None and card.state == CARD:
             place = Posted(channel=card.channel, ts=card.ts)
-            said = await self._poster.reply(place, text, urgency=Urgency.GATE, broadcast=True)
+            said = await self._poster.reply(place, message, urgency=Urgency.GATE, broadcast=True)
             if said is not None:
                 return said
-        return await self._poster.say(say(text), urgency=Urgency.GATE)
+        return await self._poster.say(message, urgency=Urgency.GATE)

@@ -23,8 +23,9 @@ _CONTROLS = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
 _HALVES = re.compile(r"[\ud800-\udfff]")
-_PART_OF_ENTITY = re.compile(r"&[a-z]{0,3}\Z")
+_PART = re.compile(r"(&[a-z]{0,3}|<[^<>]*)\Z")
 _PERSON = re.compile(r"slack:[A-Z0-9]+/([UW][A-Z0-9]+)")
+_PEOPLE = re.compile(_PERSON.pattern + r"(?![A-Z0-9…])")  # a key that was cut is somebody else's
 
 
 def clean(text: str) -> str:
@@ -35,20 +36,25 @@ def clean(text: str) -> str:
 
 def escape(text: str) -> str:
     """Return foreign `text` for mrkdwn: no mention, no link, no code, no controls."""
-    text = clean(text).replace("`", BACKTICK)
+    return _masked(clean(text))
+
+
+def _masked(text: str) -> str:
+    text = text.replace("`", BACKTICK)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def cut(escaped: str, limit: int) -> str:
-    """Return at most `limit` characters of `escaped`, never a part of an entity."""
+    """Return at most `limit` characters of `escaped`, never a part of an entity, a mention, a date or a link."""
     if len(escaped) <= limit:
         return escaped
-    return _PART_OF_ENTITY.sub("", escaped[: limit - 1]).rstrip() + ELLIPSIS
+    return _PART.sub("", escaped[: limit - 1]).rstrip() + ELLIPSIS
 
 
 def line(text: str, limit: int = 200) -> str:
     """Return foreign `text` as one escaped line of at most `limit` characters."""
-    return cut(escape(" ".join(clean(text).split())), limit)
+    words = " ".join(clean(text).split())
+    return cut(_masked(words[: limit + 1]), limit)  # one more than fit, so that it is seen to be cut
 
 
 def plain(text: str, limit: int) -> str:
@@ -90,6 +96,14 @@ def person(key: str, name: str = "") -> str:
     """Return a person for mrkdwn: Slack shows its own name for its people, not one that we heard."""
     known = _PERSON.fullmatch(key)
     return f"<@{known[1]}>" if known else line(name or key, 80)
+
+
+def with_people(escaped: str) -> str:
+    """Return escaped text in which the keys of Slack's people are shown as Slack shows them.
+
+    For what one person sees: in a channel it would wake whoever stands in a foreign text.
+    """
+    return _PEOPLE.sub(r"<@\1>", escaped)
 
 
 def moment(at: datetime, *, with_date: bool = False) -> str:

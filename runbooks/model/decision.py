@@ -36,6 +36,37 @@ VERDICTS = frozenset({Answer.HAPPENED, Answer.AGAIN, Answer.STOP})
 """The answers to the question what became of an action; the others are answers to a plan."""
 
 
+class Refusal(StrEnum):
+    """Why an answer does not count, in one word: on record, and in metrics.  None is ever renamed."""
+
+    NOT_A_MEMBER = "not_a_member"  # of the groups that may answer
+    NOT_ASKED_YET = "not_asked_yet"  # only if others did not answer in time
+    OWN_REQUEST = "own_request"  # they asked for the remediation themselves
+    PERSON_REFUSED = "person_refused"  # a guest, a bot, a stranger
+    NOT_PERMITTED = "not_permitted"  # by the policy
+    NO_REASON = "no_reason"  # a no has to say why
+    ANSWERED_ALREADY = "answered_already"
+    CLOSED = "closed"  # people decided, it is needed no longer, or the remediation has ended
+    EXPIRED = "expired"
+    OUTCOME_KNOWN = "outcome_known"  # what became of the action came to light meanwhile
+    OTHER_PLAN = "other_plan"  # another than the one that was shown
+    OTHER_QUESTION = "other_question"
+    NEVER_ASKED = "never_asked"
+    FORGED = "forged"  # no trusted listener signed it, or it is not what was signed first
+    NOT_JUDGED = "not_judged"  # nobody could judge it in time
+
+
+class Objection(Value):
+    """Why an answer does not count.
+
+    Attributes:
+        sentence: for people; it goes on after "your answer does not count:".
+    """
+
+    refusal: Refusal
+    sentence: str
+
+
 class Doubt(Value):
     """An action of which nobody knows whether it happened, as people are asked about it.
 

@@ -42,7 +42,7 @@ class RecordKind(StrEnum):
     GATE_ESCALATED = "gate.escalated"
     #: id, gate, answer, principal, via; a click, durable before it is acknowledged
     DECISION_RECEIVED = "decision.received"
-    #: decision {...}, key_id, signature, objection; outcome accepted or refused.  The key of one that was accepted
+    #: decision {...}, key_id, signature, objection, refusal (its word); outcome accepted or refused.  The key of one that was accepted
     #: stands in a `listener.key` before it
     DECISION = "decision"
     #: gate, sentence; outcome approved, denied, expired, withdrawn; happened, again, stopped where about an action

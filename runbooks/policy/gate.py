@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from runbooks.model.base import Value
-from runbooks.model.decision import VERDICTS, Answer, Decision, SignedDecision
+from runbooks.model.decision import VERDICTS, Answer, Decision, Objection, Refusal, SignedDecision
 from runbooks.model.plan import GateTerms, Link
 
 
@@ -98,16 +98,16 @@ class Gate:
         rest = self.question.terms.otherwise[self.question.links :]
         return rest[0] if rest and self.state is GateState.OPEN else None
 
-    def objection(self, decision: Decision, now: datetime) -> str | None:
+    def objection(self, decision: Decision, now: datetime) -> Objection | None:
         """Return why `decision` does not count, or None if it does."""
         if decision.gate != self.id:
-            return "this answer belongs to another request"
+            return _object(Refusal.OTHER_QUESTION, "this answer belongs to another request")
         if self.state is not GateState.OPEN:
-            return f"this request is already {self.state}: {self.sentence}"
+            return _object(Refusal.CLOSED, f"this request is already {self.state}: {self.sentence}")
         if now >= self.expires_at:
-            return "this request has expired"
+            return _object(Refusal.EXPIRED, "this request has expired")
         if decision.answer not in HALTING and self._has_consented(decision):
-            return "you have already answered"
+            return _object(Refusal.ANSWERED_ALREADY, "you have already answered")
         return objection_to(decision, self.question)
 
     def record(self, signed: SignedDecision) -> None:
@@ -167,33 +167,37 @@ class Gate:
         self.sentence = sentence
 
 
-def objection_to(decision: Decision, question: Question) -> str | None:
+def objection_to(decision: Decision, question: Question) -> Objection | None:
     """Return why `decision` could never count as an answer to `question`, or None if it could."""
     if decision.plan_digest != question.plan_digest:
-        return "the plan has changed since this was shown"
+        return _object(Refusal.OTHER_PLAN, "the plan has changed since this was shown")
     if (decision.answer in VERDICTS) != question.in_doubt or decision.about != question.about:
-        return "this is an answer to another question"
+        return _object(Refusal.OTHER_QUESTION, "this is an answer to another question")
     if (objection := _objection_to_membership(decision, question)) is not None:
         return objection
     if question.requested_by and decision.principal.is_known_as(question.requested_by):
         other = f"somebody else of {' or '.join(question.asked)} must"
         if decision.answer is Answer.APPROVED:
-            return f"you cannot approve what you asked for yourself: {other}"
+            return _object(Refusal.OWN_REQUEST, f"you cannot approve what you asked for yourself: {other}")
         if decision.answer in {Answer.HAPPENED, Answer.AGAIN}:
-            return f"you cannot judge what you asked for yourself: {other}"
+            return _object(Refusal.OWN_REQUEST, f"you cannot judge what you asked for yourself: {other}")
     if decision.answer is Answer.DENIED and not decision.reason.strip():
-        return "please say why not"
+        return _object(Refusal.NO_REASON, "please say why not")
     return None
 
 
-def _objection_to_membership(decision: Decision, question: Question) -> str | None:
+def _objection_to_membership(decision: Decision, question: Question) -> Objection | None:
     groups = set(decision.principal.groups)
     if groups & set(question.asked):
         return None
     asked = " or ".join(question.asked)
     if groups & set(question.terms.everybody):
-        return f"you are asked only when {asked} did not answer in time"
-    return f"you are not in {asked}"
+        return _object(Refusal.NOT_ASKED_YET, f"you are asked only when {asked} did not answer in time")
+    return _object(Refusal.NOT_A_MEMBER, f"you are not in {asked}")
+
+
+def _object(refusal: Refusal, sentence: str) -> Objection:
+    return Objection(refusal=refusal, sentence=sentence)
 
 
 def objection_to_acting(consents: Sequence[Decision], question: Question, *, remediation: str) -> str | None:
@@ -204,7 +208,7 @@ def objection_to_acting(consents: Sequence[Decision], question: Question, *, rem
         if decision.answer is not question.consent:
             return f"the decision {decision.id} is not an approval"
         if (objection := objection_to(decision, question)) is not None:
-            return f"the approval {decision.id} does not count: {objection}"
+            return f"the approval {decision.id} does not count: {objection.sentence}"
     if len({decision.gate for decision in consents}) > 1:
         return "the approvals are answers to different requests"
     people = {decision.principal.key for decision in consents}

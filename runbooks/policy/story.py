@@ -237,11 +237,16 @@ class Story(Value):
         return self.step_gates[-1] if self.step_gates else self.gate
 
     @property
-    def open_gate(self) -> GateStory | None:
-        """The question that waits for people, or None."""
+    def open_gates(self) -> tuple[GateStory, ...]:
+        """The questions that wait for people.  The engine asks one after the other; no reader relies on that."""
         if self.ending is not None:
-            return None
-        return next((gate for gate in self.gates if not gate.outcome), None)
+            return ()
+        return tuple(gate for gate in self.gates if not gate.outcome)
+
+    @property
+    def open_gate(self) -> GateStory | None:
+        """The first question that waits for people, or None."""
+        return next(iter(self.open_gates), None)
 
     @property
     def unresolved(self) -> tuple[ActionStory, ...]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from temporalio import activity
 
 from runbooks.model.base import Value
-from runbooks.model.decision import Doubt, GatedStep, SignedDecision
+from runbooks.model.decision import Doubt, GatedStep, Objection, SignedDecision
 from runbooks.model.plan import GateTerms, Part
 from runbooks.model.remediation import CallIn, Closing, Examination, Withheld
 from runbooks.model.verdict import CheckResult
@@ -91,7 +91,7 @@ class Hearing(Value):
     """
 
     signed: SignedDecision
-    objection: str | None = None
+    objection: Objection | None = None
 
 
 class Judgement(Value):

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from bot.http.application import ALERTS
 from bot.metrics import ANSWERS, Metrics
+from runbooks.model.decision import Refusal
 from runbooks.model.record import RecordKind
 from tests.components import require
 from tests.docs.pages import ROOT, blocks, named_block, read, table
@@ -88,6 +89,13 @@ def test_every_answer_of_the_receiver_is_explained():
     shown = {int(code) for row in table(ALERTMANAGER, "status") for code in row[0].split(", ")}
 
     assert shown == {*ANSWERS, 404}
+
+
+def test_every_reason_why_an_answer_does_not_count_is_explained():
+    """Whoever sees one rise finds what it means."""
+    shown = [row[0].strip("`") for row in table(OPERATIONS, "reason")]
+
+    assert shown == [refusal.value for refusal in Refusal]
 
 
 def test_every_kind_of_record_is_explained():

@@ -15,8 +15,8 @@ from activities.connections import Connections
 from bot.cli.slack import as_yaml
 from bot.http.application import SLACK
 from bot.practice.methods.scopes import NEEDED, NEEDED_BY_EVENTS
-from bot.slack.commands import COMMAND, USAGE
 from bot.slack.manifest import EVENTS, FREE_METHODS, SCOPES, SHORTCUTS, RequestUrlError, manifest
+from bot.slack.usage import COMMAND, USAGE
 from tests.docs.pages import ROOT, named_block, read, table
 from tests.slack.cases import CASES
 

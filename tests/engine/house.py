@@ -141,7 +141,7 @@ class FakeCase(CasePort):
         await self.judging.wait()
         if hearing.objection is not None:
             self.refused.append(hearing)
-            return Judgement(objection=hearing.objection)
+            return Judgement(objection=hearing.objection.sentence)
         self.judged.append(hearing.signed)
         return Judgement(objection=self.objection)
 

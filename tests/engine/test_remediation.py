@@ -279,7 +279,7 @@ async def test_refuses_an_answer_that_cannot_count(env, changes, objection):
 
     assert objection in judgement.objection
     assert house.case.judged == []
-    assert [hearing.objection for hearing in house.case.refused] == [judgement.objection]
+    assert [hearing.objection.sentence for hearing in house.case.refused] == [judgement.objection]
 
 
 async def test_takes_one_decision_of_many_at_once(env):

@@ -9,7 +9,7 @@ import pytest
 
 from activities.ledger import approvals, records, remediations
 from activities.ledger.store import Ledger
-from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
+from runbooks.model.decision import Answer, Decision, Objection, Principal, Refusal, SignedDecision
 from runbooks.model.record import Record, RecordKind
 from runbooks.ports.case import Hearing
 from tests.ledger.material import BOTH, NIGHT, admitted, call, closing, delivery, entry, received
@@ -61,7 +61,7 @@ def judge(
     genuine: bool = True,
     at: datetime = NIGHT,
     signature: str = "c2ln",
-    objection: str | None = None,
+    objection: Objection | None = None,
 ) -> str | None:
     signed = SignedDecision(decision=said, key_id="k1", signature=signature)
     return ledger.write_now(
@@ -93,6 +93,7 @@ def test_an_approval_counts_and_is_on_record(ledger: Ledger, asked: str) -> None
         "key_id": "k1",
         "signature": "c2ln",
         "objection": "",
+        "refusal": "",
     }
 
 
@@ -203,10 +204,12 @@ def test_what_the_engine_refuses_is_on_record(ledger: Ledger, asked: str) -> Non
     """Also a true approval pressed a second time: it is refused under a name of its own, and stays counted."""
     said = decision(asked)
     assert judge(ledger, said) is None
+    closed = Objection(refusal=Refusal.CLOSED, sentence="this request is already approved")
 
-    assert judge(ledger, said, objection="this request is already approved") is not None
+    assert judge(ledger, said, objection=closed) == closed.sentence
 
-    assert [each.outcome for each in decisions(ledger)] == ["accepted", "refused"]
+    found = [(each.outcome, each.data["refusal"]) for each in decisions(ledger)]
+    assert found == [("accepted", ""), ("refused", "closed")]
     assert counted(ledger, said)
 
 

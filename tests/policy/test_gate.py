@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runbooks.model.decision import Answer, Decision, Principal, SignedDecision
+from runbooks.model.decision import Answer, Decision, Objection, Principal, Refusal, SignedDecision
 from runbooks.model.plan import GateTerms, Link
 from runbooks.policy.gate import APPROVAL_HOLDS, Gate, GateState, Question, holds_until, objection_to_acting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = "ab" * 32
+ASKER = Principal(key="slack:T/asker", groups=("oncall",))
 OWN_REQUEST = "you cannot approve what you asked for yourself: somebody else of oncall or storage must"
 TERMS = GateTerms(approvers=("oncall", "storage"), need=2, within=timedelta(minutes=15))
 
@@ -41,6 +42,11 @@ def decision(person: str = "alice", **changes) -> Decision:
 
 def signed(person: str = "alice", **changes) -> SignedDecision:
     return SignedDecision(decision=decision(person, **changes), key_id="k", signature="c2ln")
+
+
+def sentence_of(objection: Objection | None) -> str | None:
+    """Return what people are told; None where nobody objects."""
+    return objection.sentence if objection else None
 
 
 def test_is_approved_by_as_many_people_as_it_needs():
@@ -73,32 +79,38 @@ def test_what_is_decided_stays_decided(end):
 
 
 @pytest.mark.parametrize(
-    ("changes", "objection"),
+    ("changes", "refusal", "sentence"),
     [
-        ({"gate": "R-2/gate-1"}, "another request"),
-        ({"plan_digest": "00"}, "the plan has changed"),
-        ({"principal": Principal(key="slack:T/eve", groups=("sales",))}, "not in oncall or storage"),
-        ({"principal": Principal(key="slack:T/asker", groups=("oncall",))}, "asked for yourself"),
-        ({"answer": Answer.DENIED, "reason": " "}, "say why"),
-        ({}, None),
-        ({"answer": Answer.DENIED, "principal": Principal(key="slack:T/asker", groups=("oncall",))}, None),
+        ({"gate": "R-2/gate-1"}, Refusal.OTHER_QUESTION, "another request"),
+        ({"plan_digest": "00"}, Refusal.OTHER_PLAN, "the plan has changed"),
+        ({"principal": Principal(key="slack:T/eve", groups=("sales",))}, Refusal.NOT_A_MEMBER, "not in oncall or storage"),
+        ({"principal": ASKER}, Refusal.OWN_REQUEST, "asked for yourself"),
+        ({"answer": Answer.DENIED, "reason": " "}, Refusal.NO_REASON, "say why"),
     ],
-)
-def test_objects_to_answers_that_cannot_count(changes, objection):
-    """Who asked may say no, but not yes."""
+)  # fmt: skip
+def test_objects_to_answers_that_cannot_count(changes, refusal, sentence):
+    """The person reads why in a sentence, and who counts refusals has one word for it."""
     said = gate().objection(decision(**changes), NOW)
 
-    assert said is None if objection is None else objection in said
+    assert said is not None
+    assert said.refusal is refusal
+    assert sentence in said.sentence
+
+
+@pytest.mark.parametrize("changes", [{}, {"answer": Answer.DENIED, "principal": ASKER}])
+def test_objects_to_no_answer_that_counts(changes):
+    """Who asked may say no, but not yes."""
+    assert gate().objection(decision(**changes), NOW) is None
 
 
 def test_objects_to_answers_out_of_time_and_out_of_turn():
     """Too late, twice by one person, and after the decision."""
     asked = gate()
-    assert "expired" in asked.objection(decision(), NOW + TERMS.within)
+    assert "expired" in sentence_of(asked.objection(decision(), NOW + TERMS.within))
     asked.record(signed("alice"))
-    assert "already answered" in asked.objection(decision("alice", id="again"), NOW)
+    assert "already answered" in sentence_of(asked.objection(decision("alice", id="again"), NOW))
     asked.record(signed("bob"))
-    assert "already approved" in asked.objection(decision("carol"), NOW)
+    assert "already approved" in sentence_of(asked.objection(decision("carol"), NOW))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +162,7 @@ def test_who_asked_for_it_cannot_judge_what_became_of_it(answer):
     asker = Principal(key="slack:T/asker", groups=("oncall",))
     asked = doubt_gate()
 
-    said = asked.objection(decision(answer=answer, about="key-1", principal=asker), NOW)
+    said = sentence_of(asked.objection(decision(answer=answer, about="key-1", principal=asker), NOW))
     assert said == OWN_REQUEST.replace("approve", "judge")
     assert asked.objection(decision(answer=Answer.STOP, about="key-1", principal=asker), NOW) is None
 
@@ -168,7 +180,7 @@ def test_who_asked_for_it_cannot_judge_what_became_of_it(answer):
 )
 def test_an_answer_counts_for_its_own_question_only(asked, changes):
     """Neither does an approval judge an action, nor a verdict approve a plan, nor another action's key."""
-    assert asked.objection(decision(**changes), NOW) == "this is an answer to another question"
+    assert sentence_of(asked.objection(decision(**changes), NOW)) == "this is an answer to another question"
 
 
 def test_an_approval_of_the_plan_does_not_allow_doing_it_again():
@@ -217,15 +229,16 @@ def test_nobody_more_is_asked_once_it_is_decided():
 def test_who_is_asked_later_cannot_answer_before():
     """Their turn comes when those before them had their time; and then those before may still answer."""
     asked = chain_gate(need=2)
-    assert (
-        asked.objection(of("chiefs"), NOW)
-        == "you are asked only when oncall or storage did not answer in time"
+    early = asked.objection(of("chiefs"), NOW)
+    assert early == Objection(
+        refusal=Refusal.NOT_ASKED_YET,
+        sentence="you are asked only when oncall or storage did not answer in time",
     )
     asked.escalate(CHAIN[0])
 
     assert asked.objection(of("chiefs"), NOW) is None
     assert asked.objection(of("oncall"), NOW) is None
-    assert asked.objection(of("sales"), NOW) == "you are not in oncall or storage or chiefs"
+    assert sentence_of(asked.objection(of("sales"), NOW)) == "you are not in oncall or storage or chiefs"
 
 
 def test_approvals_of_earlier_links_keep_counting():
@@ -266,7 +279,10 @@ def test_nobody_is_held_to_a_yes(answer):
     yes = Answer.AGAIN if about else Answer.APPROVED
     asked.record(signed("alice", answer=yes, about=about))
 
-    assert asked.objection(decision("alice", answer=yes, about=about), NOW) == "you have already answered"
+    assert (
+        sentence_of(asked.objection(decision("alice", answer=yes, about=about), NOW))
+        == "you have already answered"
+    )
     assert asked.objection(decision("alice", answer=answer, about=about), NOW) is None
 
 
@@ -282,7 +298,7 @@ def test_nobody_approves_under_one_name_what_they_asked_for_under_another(key, a
     """A person is one person, in Slack and at a terminal."""
     principal = Principal(key=key, also=also, groups=("oncall",))
 
-    assert gate().objection(decision(principal=principal), NOW) == objection
+    assert sentence_of(gate().objection(decision(principal=principal), NOW)) == objection
 
 
 def test_an_alert_is_nobody_who_asked():
@@ -309,7 +325,10 @@ def test_the_approval_of_a_step_is_for_that_step(about, asked_about, objection):
     """Neither does the plan's approval open a step's gate, nor a step's the plan's, nor another step's."""
     asked = question().model_copy(update={"about": asked_about})
 
-    assert Gate("R-1/gate-1", asked, opens_at=NOW).objection(decision(about=about), NOW) == objection
+    assert (
+        sentence_of(Gate("R-1/gate-1", asked, opens_at=NOW).objection(decision(about=about), NOW))
+        == objection
+    )
 
 
 def test_approvals_come_from_one_request():

@@ -85,6 +85,17 @@ def test_a_step_that_waits_is_asked_about():
     assert story.gate.about == ""
 
 
+def test_all_questions_that_wait_are_told():
+    """One that opens while another waits hides neither; what has ended waits for nobody."""
+    told = Telling().admitted().planned().asked().asked_about_step()
+
+    assert [gate.gate for gate in read_story(told.records).open_gates] == [
+        "R-7F3K2Q/gate-1",
+        "R-7F3K2Q/step-1",
+    ]
+    assert read_story(told.ended("stopped").records).open_gates == ()
+
+
 def test_a_step_that_was_agreed_to_is_about_to_be_done():
     """After its gate the remediation acts."""
     story = read_story(before_step().answered("approved").gate_closed("approved").records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import NoReturn, cast
 
 import pytest
@@ -18,9 +19,20 @@ GROUPS = {"sre-oncall": GroupConnection(members=(ANN,)), "leads": GroupConnectio
 
 
 class Silent:
-    """Slack, while nobody answers there."""
+    """Slack, while nobody answers there.
+
+    Attributes:
+        hangs: it takes connections, and then says nothing.
+        asked: how often it was asked.
+    """
+
+    hangs = False
+    asked = 0
 
     async def auth_test(self) -> NoReturn:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
         raise ConnectionRefusedError("nobody listens")
 
     async def users_info(self, *, user: str) -> NoReturn:
@@ -28,8 +40,13 @@ class Silent:
 
 
 @pytest.fixture
-def people():
-    return SlackPeople(cast("AsyncWebClient", Silent()), GROUPS)
+def slack():
+    return Silent()
+
+
+@pytest.fixture
+def people(slack):
+    return SlackPeople(cast("AsyncWebClient", slack), GROUPS)
 
 
 async def test_the_listed_are_in_the_groups_that_list_them(people):
@@ -45,3 +62,47 @@ async def test_everybody_else_waits_for_slack(people):
     for asked in (people.look_up, people.know):
         with pytest.raises(AwayError, match="Slack does not tell"):
             await asked("slack:T1/UEVE", ("sre-oncall",))
+
+
+async def test_the_listed_do_not_wait_for_a_slack_that_hangs(people, slack, monkeypatch):
+    """An answer at a gate has seconds to be judged: a server that says nothing must not use them up."""
+    monkeypatch.setattr("bot.slack.people.PATIENCE", 0.01)
+    slack.hangs = True
+
+    assert await people.look_up(ANN, ("sre-oncall",)) == Principal(key=ANN, groups=("sre-oncall",))
+    assert await people.know(ANN) == Person(key=ANN)
+
+
+async def test_whom_the_list_puts_elsewhere_is_not_refused_because_slack_is_slow(people, slack, monkeypatch):
+    """Slack may know of a group what the list does not: only its own word ends the waiting."""
+    monkeypatch.setattr("bot.slack.people.PATIENCE", 0.01)
+    slack.hangs = True
+    waiting = asyncio.create_task(people.look_up(BOB, ("sre-oncall",)))
+    while not slack.asked:
+        await asyncio.sleep(0)
+    await people.look_up(ANN, ("sre-oncall",))
+
+    assert not waiting.done()
+    waiting.cancel()
+
+
+@pytest.mark.parametrize(("silence", "asked"), [(600.0, 1), (0.0, 2)])
+async def test_a_slack_that_did_not_tell_is_left_alone_for_a_while(
+    people, slack, monkeypatch, silence, asked
+):
+    """A command asks several times who somebody is, and waits once."""
+    monkeypatch.setattr("bot.slack.people.SILENCE", silence)
+    await people.look_up(ANN, ("sre-oncall",))
+    await people.know(ANN, ("sre-oncall", "leads"))
+
+    assert slack.asked == asked
+
+
+async def test_whom_nobody_lists_is_asked_about_every_time(people, slack):
+    """That Slack was silent a moment ago says nothing about whom only Slack knows."""
+    await people.know(ANN)
+    for _ in range(2):
+        with pytest.raises(AwayError):
+            await people.know("slack:T1/UEVE")
+
+    assert slack.asked == 1 + 2

@@ -384,3 +384,35 @@ async def test_is_slow_when_told(client: AsyncWebClient, server: PracticeServer)
     client.timeout = 0.1  # type: ignore[assignment]  # aiohttp takes fractions
     with pytest.raises(TimeoutError):
         await client.chat_postMessage(channel="#incidents", text="late")
+
+
+async def test_a_fault_of_one_channel_is_no_other_channels(
+    client: AsyncWebClient, server: PracticeServer
+) -> None:
+    """
+    However the channel is called: by its id, by its name, with a number sign.
+    """
+    server.workspace.add_channel("general")
+    server.faults.fail("chat.postMessage", times=2, channel="C0INCIDENTS")
+    await client.chat_postMessage(channel="#general", text="goes through")
+
+    for name in ("#incidents", "C0INCIDENTS"):
+        assert await error_of(client.chat_postMessage(channel=name, text="held up")) == "ratelimited"
+    await client.chat_postMessage(channel="incidents", text="goes through")
+
+
+async def test_a_channel_has_one_limit_by_whatever_name(
+    client: AsyncWebClient, server: PracticeServer
+) -> None:
+    """
+    Sixty messages a minute in a channel are sixty, and another channel's are not among them.
+    """
+    server.workspace.add_channel("general")
+    server.parts.rate_limits.switch(on=True)
+    channel = server.workspace.channel("#incidents").id
+    for _ in range(59):
+        server.parts.rate_limits.pause("chat.postMessage", channel)
+    await client.chat_postMessage(channel="#incidents", text="the sixtieth")
+
+    assert await error_of(client.chat_postMessage(channel=channel, text="one more")) == "ratelimited"
+    await client.chat_postMessage(channel="#general", text="goes through")

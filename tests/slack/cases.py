@@ -140,14 +140,26 @@ async def _(rig: Rig) -> str:
     return "does not count"
 
 
-@case("a guest denies in the form")
+@case("a guest presses Deny")
 async def _(rig: Rig) -> str:
     async with rig.bot().running():
         await asked(rig)
         await rig.press(await rig.hands.wait_for_button(DENY), "guest")
-        view = await rig.hands.wait_for_modal(as_person="guest", timeout=PATIENCE)
-        await rig.hands.submit(view, {"text": "because"}, "guest")
         await rig.overhear("guests may not answer", as_person="guest")
+        assert await rig.hands.modals("guest") == []
+        await still_open(rig)
+    return "told at once, no form opens"
+
+
+@case("somebody leaves the group while they write why not")
+async def _(rig: Rig) -> str:
+    async with rig.bot().running():
+        await asked(rig)
+        await rig.press(await rig.hands.wait_for_button(DENY), "bob")
+        view = await rig.hands.wait_for_modal(as_person="bob", timeout=PATIENCE)
+        rig.server.workspace.set_group("sre-oncall", ["alice"])
+        await rig.hands.submit(view, {"text": "because"}, "bob")
+        await rig.overhear("you are not in sre-oncall", as_person="bob")
         await still_open(rig)
     return "does not count"
 

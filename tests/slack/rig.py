@@ -161,7 +161,7 @@ class Bot:
             hold=HOLD,
         )
         insight = Insight(ledger, self.operations)
-        commands = Commands(self.operations, insight, self.answers.receive)
+        commands = Commands(self.operations, insight, self.answers)
         self.listeners = Listeners(
             client=self.connection.client,
             answers=self.answers,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.slack.alert_message import read_alert
-from tests.slack.test_card import FOREIGN
+from tests.slack.foreign import FOREIGN
 
 LABELS = {"instance": "web-1", "env": "prod"}
 WAYS = {

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from bot.slack.board import LINES, QUESTIONS, plain_board, render_board, row_of
+from bot.slack.board import LINES, QUESTION_TEXT, QUESTIONS, plain_board, render_board, row_of
 from bot.slack.card import APPROVE, DENY, HAPPENED
 from runbooks.policy.story import read_story
 from tests.records import NOON, Telling
+from tests.slack.foreign import ANY_TEXT, FOREIGN, hostile
 from tests.slack.rig import MILD
-from tests.slack.test_card import FOREIGN, STATES, buttons, first_line, hostile, words
+from tests.slack.test_card import STATES, asked, buttons, first_line, words
 
 LEAD = "*One incident*"
 
@@ -135,8 +135,20 @@ def test_any_foreign_text_makes_a_board_that_slack_takes(kind):
     assert plain_board(rows).problems() == []
 
 
+def test_a_long_alert_takes_no_deadline_away():
+    """However much there is to say, who must answer, and by when, stands above the buttons."""
+    told = asked(plan=hostile("many words " * 20, actions=6).plan)
+    told.records[1].data.update(sentence="x" * 3000, name="y" * 3000)
+
+    shown = row(told).question
+
+    assert len(shown) <= QUESTION_TEXT
+    assert "`sre-oncall` must approve by *<!date^" in shown
+    assert shown.endswith("Otherwise nothing is done.")
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=500))
+@given(ANY_TEXT)
 def test_no_text_at_all_breaks_a_board(text):
     """Property: whatever an alert says, Slack takes the board, and the question keeps its buttons."""
     message = board(hostile(text, actions=2))

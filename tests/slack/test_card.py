@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bot.slack.block_kit import problems_of_message
 from bot.slack.card import ACTIONS_ABOVE, APPROVE, DENY, plain_card, render_card
 from bot.slack.progress import render_progress
 from runbooks.model.action import Effect
 from runbooks.model.alert import Alert, AlertStatus
-from runbooks.model.plan import GateTerms
 from runbooks.policy.story import read_story
 from tests.records import PLAN, RESTART, Telling, a_good_night
-
-FOREIGN = {
-    "short": "disk is full",
-    "empty": "",
-    "blank": " \n\t ",
-    "long": "Lorem ipsum dolor & sit <amet>. " * 400,
-    "many lines": "\n".join(f"line {number}" for number in range(500)),
-    "chinese": "磁盘空间不足" * 200,
-    "right to left": "القرص ممتلئ " * 100 + "\u202etxt.exe",
-    "controls": "a\x00b\x07c\x1b[31mred\x7f" * 50,
-    "markup": "<!channel> <@U1> <https://evil.example|click> *bold* ```code``` &amp; :fire: " * 30,
-    "combining": "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢" * 100,
-}
+from tests.slack.foreign import ANY_TEXT, FOREIGN, hostile
 
 
 def card(told, **more):
@@ -216,28 +200,6 @@ def test_a_second_approval_is_asked_for():
     assert len(buttons(message)) == 2
 
 
-def hostile(text, actions=3):
-    """A story in which all that can be foreign is `text`."""
-    alert = Alert(
-        status=AlertStatus.FIRING,
-        labels={"alertname": text, "instance": text, "x" * 200: text},
-        annotations={"summary": text, "description": text},
-    )
-    steps = tuple(
-        RESTART.model_copy(
-            update={"id": f"step-{n}", "name": text, "arguments": {"argv": [text, text]}, "undo": RESTART}
-        )
-        for n in range(actions)
-    )
-    terms = GateTerms(approvers=(text or "x",) * 3, need=1, within=timedelta(minutes=15))
-    plan = PLAN.model_copy(update={"summary": text, "target": text, "actions": steps, "gate": terms})
-    told = Telling(plan=plan)
-    as_json = alert.model_dump()
-    told.admitted(alert={**as_json, "status": "firing"}, target=text, requested_by=text)
-    told.check("before", "passed", text, name=text).planned().asked()
-    return told.answered("approved", principal={"key": text or "k", "name": text}, reason=text)
-
-
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_any_foreign_text_makes_a_card_that_slack_takes(kind):
     """However odd the data, the card is valid, mentions nobody, and its buttons come before the details."""
@@ -297,7 +259,7 @@ def test_a_long_plan_is_told_to_its_end():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=700))
+@given(ANY_TEXT)
 def test_no_text_at_all_breaks_a_card(text):
     """Property: whatever an alert says, Slack takes the card, and the thread's messages end somewhere."""
     told = hostile(text, actions=2)

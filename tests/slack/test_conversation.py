@@ -220,7 +220,8 @@ async def test_a_malformed_interaction_is_passed_over(rig):
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
-        ("", "/runbook freeze"),
+        ("", "`stop R-… REASON`"),
+        ("help deny", "The reason is shown in the channel"),
         ("lst", "Did you mean `list`?"),
         ("list", "Restart &lt;it&gt; &amp; hope."),
         ("run service-erors", "did you mean service-errors"),

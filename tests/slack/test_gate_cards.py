@@ -14,7 +14,8 @@ from runbooks.model.action import Effect
 from runbooks.model.plan import GateTerms, Link
 from runbooks.policy.story import read_story
 from tests.records import PLAN, RESTART, Telling
-from tests.slack.test_card import FOREIGN, buttons, card, first_line, words
+from tests.slack.foreign import FOREIGN
+from tests.slack.test_card import buttons, card, first_line, words
 
 QUARTER = timedelta(minutes=15)
 DRAIN = RESTART.model_copy(

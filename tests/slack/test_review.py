@@ -6,7 +6,6 @@ import json
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bot.practice.hands import HandsError
 from bot.slack import review as review_module
@@ -19,8 +18,9 @@ from runbooks.model.decision import Answer
 from runbooks.model.record import RecordKind
 from runbooks.policy.story import read_story
 from tests.records import PLAN, RESTART
+from tests.slack.foreign import ANY_TEXT, FOREIGN, hostile
 from tests.slack.rig import Rig
-from tests.slack.test_card import FOREIGN, asked, hostile
+from tests.slack.test_card import asked
 
 
 def view_of(told):
@@ -110,7 +110,7 @@ def test_any_foreign_text_makes_a_form_that_slack_takes(kind):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=500))
+@given(ANY_TEXT)
 def test_no_text_at_all_breaks_a_form(text):
     """Property: whatever an alert says, Slack takes the form."""
     assert problems_of_view(view_of(hostile(text, actions=2))) == []
@@ -161,6 +161,36 @@ async def test_the_press_approves_nothing_and_the_form_does(rig):
     assert signed.decision.principal.key == "slack:T0PRACTICE/U0ALICE"
     assert (await rig.house.story()).gate.outcome == "approved"
     assert (await rig.hands.look()).modals == []
+
+
+@pytest.mark.slow
+async def test_who_may_not_approve_is_told_at_the_press_and_reads_nothing_in_vain(rig):
+    """Why not and whom to ask, alone and at once; it is on record, and no form opens."""
+    async with rig.bot().running():
+        await rig.house.keep()
+        await rig.press(await rig.hands.wait_for_button(APPROVE, timeout=30, as_person="mallory"), "mallory")
+        await rig.overhear("Your answer does not count: you are not in sre-oncall.", as_person="mallory")
+        await rig.hands.command("/runbook", "approve R-7F3K2Q", "mallory")
+        await rig.overhear("✗ Your answer does not count: you are not in sre-oncall.", as_person="mallory")
+
+    assert await rig.hands.modals("mallory") == await rig.hands.ephemerals("alice") == []
+    pressed, typed = (await rig.house.story()).gate.decisions
+    assert (pressed.accepted, pressed.objection) == (False, "you are not in sre-oncall")
+    assert (typed.accepted, typed.objection) == (False, "you are not in sre-oncall")
+    assert rig.house.heard == []
+
+
+@pytest.mark.slow
+async def test_who_left_the_group_while_reading_is_out(rig):
+    """What was found when the form opened binds nobody: the answer itself is judged anew."""
+    async with rig.bot().running():
+        await rig.house.keep()
+        view = await opened(rig)
+        rig.server.workspace.set_group("sre-oncall", ["bob"])
+        await rig.hands.submit(view)
+        await rig.overhear("you are not in sre-oncall")
+
+    assert (await rig.house.story()).gate.outcome == ""
 
 
 @pytest.mark.slow

@@ -39,9 +39,9 @@ async def test_every_word_is_answered(rig):
         "status R-NONE": "the last ones: R-7F3K2Q",
         "timeline r-7f3k2q": "Asked sre-oncall",
         "why r-7f3k2q": "because ServiceErrors fired",
-        "why R-7F3K2Q twice": "write it as /runbook why",
-        "deny R-7F3K2Q": "say which and why not",
-        "stop R-7F3K2Q": "say which and why",
+        "why R-7F3K2Q twice": "Write it as: `/runbook why",
+        "deny R-7F3K2Q": "Say which, and why not: `/runbook deny R-…",
+        "stop R-7F3K2Q": "Say which, and why: `/runbook stop R-…",
         "sotp": "Did you mean `stop`?",
     }
     async with rig.bot().running():

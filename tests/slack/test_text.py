@@ -77,3 +77,10 @@ def test_a_moment_is_shown_in_the_readers_zone():
     at = datetime(2026, 3, 14, 15, 4, tzinfo=UTC)
 
     assert text.moment(at) == f"<!date^{int(at.timestamp())}^{{time}}|15:04 UTC>"
+
+
+def test_people_in_a_sentence_are_shown_by_the_name_that_slack_has_for_them():
+    """A key that was cut is no key: it would show somebody else."""
+    assert text.with_people("slack:T0/U0MALLORY answered") == "<@U0MALLORY> answered"
+    assert text.with_people(text.line("slack:T0/U0MALLORY", 14)) == "slack:T0/U0MA…"
+    assert text.with_people("slack:T0/mallory, local:ann") == "slack:T0/mallory, local:ann"
