@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Any, Literal, TextIO, cast
 
@@ -34,8 +35,10 @@ class _Stderr:
         return sys.stderr.isatty()
 
 
-def configure_logs(form: Literal["json", "text"], output: TextIO | None = None) -> None:
-    """Send all logs to `output`, which is stderr where none is given.  Libraries are heard from warnings on: some log whole bodies below that."""
+def configure_logs(
+    form: Literal["json", "text"], output: TextIO | None = None, *, level: int = logging.INFO
+) -> None:
+    """Send all logs from `level` on to `output`, which is stderr where none is given.  Libraries are heard from warnings on: some log whole bodies below that."""
     output = output or cast("TextIO", _Stderr())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -44,11 +47,12 @@ def configure_logs(form: Literal["json", "text"], output: TextIO | None = None) 
     ]
     renderer: Any = structlog.processors.JSONRenderer()
     if form == "text":
-        renderer = structlog.dev.ConsoleRenderer(colors=output.isatty())
+        colours = output.isatty() and not os.environ.get("NO_COLOR")
+        renderer = structlog.dev.ConsoleRenderer(colors=colours)
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         logger_factory=structlog.PrintLoggerFactory(output),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(output)
@@ -60,6 +64,6 @@ def configure_logs(form: Literal["json", "text"], output: TextIO | None = None) 
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))

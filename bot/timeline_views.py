@@ -35,7 +35,8 @@ RESULT_STYLES = {
 }
 
 
-def _clock(at: datetime) -> str:
+def clock(at: datetime) -> str:
+    """Return the time of day, UTC."""
     return f"{at.astimezone(UTC):%H:%M:%S}"
 
 
@@ -54,7 +55,7 @@ def as_terminal(told: Timeline) -> RenderableType:
         *([sentence] if sentence else []),
         Padding(_facts(told), (1, 0)),
         _table(told.rows),
-        Padding(_evidence(told), (1, 0, 0, 0)),
+        Padding(facts_table(evidence_facts(told)), (1, 0, 0, 0)),
     )
 
 
@@ -86,23 +87,25 @@ def _table(rows: tuple[Row, ...]) -> Table:
     table.add_column("result", overflow="fold", max_width=13)
     for row in rows:
         table.add_row(
-            _clock(row.at),
+            clock(row.at),
             as_span(row.since),
             Text(visible(row.who)),
-            _what(row),
+            what_text(row),
             result_text(row.result),
         )
     return table
 
 
-def _what(row: Row) -> Text:
+def what_text(row: Row) -> Text:
+    """Return what happened, with its details a line each."""
     text = Text(visible(row.what))
     for detail in row.details:
         text.append("\n" + visible(detail), style="dim")
     return text
 
 
-def _evidence(told: Timeline) -> Table:
+def evidence_facts(told: Timeline) -> tuple[tuple[str, str], ...]:
+    """Return what it is proved by: pairs of name and value."""
     evidence = told.evidence
     facts = [
         ("Ledger", f"records {evidence.first_seq} to {evidence.last_seq}, {evidence.records} of this stream")
@@ -113,4 +116,4 @@ def _evidence(told: Timeline) -> Table:
         (f"Decision {signed.seq}", f"{signed.answer} by {signed.person}, signed with key {signed.key_id}")
         for signed in evidence.signed
     ]
-    return facts_table(tuple(facts))
+    return tuple(facts)

@@ -8,7 +8,8 @@ from typing import Any
 from rich.text import Text
 
 from activities.actions import Registry
-from bot.cli.terminal import AsJson, new_commands, new_table, show, show_json
+from bot.cli.tables import show_table
+from bot.cli.terminal import AsJson, new_commands, show_json
 from bot.visible import as_span, visible
 from runbooks.model.action import Declaration, Effect
 
@@ -35,12 +36,13 @@ def list_actions(as_json: AsJson = False) -> None:
     if as_json:
         show_json([describe(each) for each in declarations])
         return
-    table = new_table("action", "effect", "class", "what it does, and its parameters")
-    table.columns[0].no_wrap = True
-    for each in declarations:
-        effect = Text(each.effect.value, style=EFFECT_STYLES[each.effect])
-        table.add_row(each.name, effect, each.kind.value, _summary(each))
-    show(table)
+    columns = ("action", "effect", "class", "what it does, and its parameters")
+    show_table(columns, [_as_row(each) for each in declarations])
+
+
+def _as_row(declaration: Declaration) -> tuple[object, ...]:
+    effect = Text(declaration.effect.value, style=EFFECT_STYLES[declaration.effect])
+    return declaration.name, effect, declaration.kind.value, _summary(declaration)
 
 
 def _summary(declaration: Declaration) -> Text:

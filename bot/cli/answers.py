@@ -17,7 +17,8 @@ from bot.cli.completing import open_ids
 from bot.cli.exits import Exit
 from bot.cli.reach import Reach, judged, reach
 from bot.cli.runbook_card import plan_card
-from bot.cli.terminal import AsJson, complain, new_commands, show_err, show_json, show_line
+from bot.cli.terminal import AsJson, confirm, end_with, new_commands, show_err, show_json, show_line
+from bot.open_gates import split_name
 from bot.requests import AnswerRequest, LookRequest, OpenQuestion
 from bot.visible import visible
 from runbooks.model.decision import Answer
@@ -36,13 +37,17 @@ WORDS = {
 Remediation = Annotated[
     str,
     typer.Argument(
-        metavar="R-…", help="The remediation, as `paramedic status` shows it.", autocompletion=open_ids
+        metavar="R-…[/GATE]",
+        help="The remediation, as `paramedic status` shows it; with the question, where several are open.",
+        autocompletion=open_ids,
     ),
 ]
 Wait = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", help="How long to wait until the answer is judged.")
 ]
-Gate = Annotated[str, typer.Option("--gate", metavar="GATE", help="Which question, where several are open.")]
+Gate = Annotated[
+    str, typer.Option("--gate", metavar="GATE", help="Which question, where several are open: step-2.")
+]
 
 
 class Said(StrEnum):
@@ -75,11 +80,11 @@ def approve(
     Example: paramedic approve R-7F3K2Q
     """
     with reach() as way:
-        question = _look(way, LookRequest(remediation=remediation.upper(), gate=gate))
+        question = _look(way, _asked(remediation, gate))
         if not yes:
             _show_question(question)
-            what = f"the step {visible(question.step)}" if question.step else "this plan"
-            typer.confirm(f"Approve {what} on {visible(question.target)}?", abort=True, err=True)
+            what = f"the step {question.step}" if question.step else "this plan"
+            confirm(f"Approve {what} on {question.target}?")
         _answer(way, question, Answer.APPROVED, reason, wait, as_json=as_json)
 
 
@@ -96,7 +101,7 @@ def deny(
     Example: paramedic deny R-7F3K2Q --reason "the migration runs until 14:00"
     """
     with reach() as way:
-        question = _look(way, LookRequest(remediation=remediation.upper(), gate=gate))
+        question = _look(way, _asked(remediation, gate))
         _answer(way, question, Answer.DENIED, reason, wait, as_json=as_json)
 
 
@@ -119,11 +124,17 @@ def verdict(
     Look at the target first. You must be in a group that is asked. The answer counts as soon as a
     running Paramedic has judged it.
 
-    Example: paramedic verdict R-7F3K2Q happened --reason "it restarted at 03:12, and answers"
+    Example: paramedic verdict R-7F3K2Q happened --reason "it restarted at 03:12"
     """
     with reach() as way:
-        question = _look(way, LookRequest(remediation=remediation.upper(), gate=gate, doubt=True))
+        question = _look(way, _asked(remediation, gate, doubt=True))
         _answer(way, question, Answer(said.value), reason, wait, as_json=as_json)
+
+
+def _asked(remediation: str, gate: str, *, doubt: bool = False) -> LookRequest:
+    """Return which question is meant: `R-7F3K2Q --gate step-2` is also written `R-7F3K2Q/step-2`."""
+    name, named = split_name(remediation)
+    return LookRequest(remediation=name.upper(), gate=gate or named, doubt=doubt)
 
 
 def _look(way: Reach, asked: LookRequest) -> OpenQuestion:
@@ -137,7 +148,8 @@ def _show_question(question: OpenQuestion) -> None:
     need = "" if question.need == 1 else f"{question.need} of "
     about = f" about the step {question.step}" if question.step else ""
     asked = f"{question.remediation} asks {need}{' or '.join(question.approvers)}{about}"
-    show_err(Text(visible(f"{asked} until {question.until:%H:%M} UTC."), style="bold"))
+    then = f", then {' or '.join(question.then)} too" if question.then else ""
+    show_err(Text(visible(f"{asked} until {question.until:%H:%M} UTC{then}."), style="bold"))
 
 
 def _answer(
@@ -152,13 +164,12 @@ def _answer(
     if as_json:
         show_json({**taken, **found.model_dump(mode="json")})
     if found.counts is None:
-        complain(
+        sentence = (
             "Your answer is on record, and was not judged yet. Is Paramedic running? See: paramedic status"
         )
-        raise typer.Exit(Exit.WAITING)
+        end_with(Exit.WAITING, sentence, "not_judged")
     if not found.counts:
-        complain(visible(_objection_words(found.objection)))
-        raise typer.Exit(Exit.NO)
+        end_with(Exit.NO, _objection_words(found.objection), "does_not_count")
     if not as_json:
         show_line(Text(f"Your answer counts: {WORDS[answer]}.", style="green"))
 

@@ -7,14 +7,19 @@ nothing is complained about.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from activities.ledger.records import streams_recent
-from activities.ledger.remediations import open_remediations
-from activities.ledger.store import Ledger
+from activities.lazily import lazily
 from bot.cli.runbook_files import SUFFIXES
 from bot.cli.terminal import settings
 from runbooks.errors import ParamedicError
+
+if TYPE_CHECKING:
+    from activities.ledger import records, remediations, store
+else:  # `paramedic runbook lint` completes names as well, and has no ledger
+    records = lazily("activities.ledger.records")
+    remediations = lazily("activities.ledger.remediations")
+    store = lazily("activities.ledger.store")
 
 OFFERED = 20  # remediations, the newest ones
 
@@ -30,17 +35,17 @@ def runbook_names(incomplete: str) -> list[str]:
 
 def open_ids(incomplete: str) -> list[str]:
     """Return the remediations in progress that begin like that, by the ledger of this machine."""
-    return _ids(incomplete, lambda connection: [row.id for row in open_remediations(connection)])
+    return _ids(incomplete, lambda connection: [row.id for row in remediations.open_remediations(connection)])
 
 
 def recent_ids(incomplete: str) -> list[str]:
     """Return the newest remediations that begin like that, by the ledger of this machine."""
-    return _ids(incomplete, lambda connection: streams_recent(connection, OFFERED))
+    return _ids(incomplete, lambda connection: records.streams_recent(connection, OFFERED))
 
 
 def _ids(incomplete: str, query: Callable[[Any], list[str]]) -> list[str]:
     try:
-        ledger = Ledger.open(settings().ledger, create=False)
+        ledger = store.Ledger.open(settings().ledger, create=False)
     except ParamedicError:
         return []
     try:

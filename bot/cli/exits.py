@@ -23,7 +23,9 @@ class Exit(IntEnum):
     WAITING = 3, "it is on record, and nobody has judged it yet"
     REFUSED = 4, "you may not do that, or nobody is logged in; the message says whom to ask"
     UNREACHABLE = 5, "Paramedic, or what it needs to answer, does not answer now; trying again may help"
+    BROKEN = 70, "a mistake in Paramedic itself; the traceback on stderr says where"
     INTERRUPTED = 130, "Ctrl-C"
+    UNREAD = 141, "whoever read the output went away, as `head` does"
 
 
 BY_ERROR = {

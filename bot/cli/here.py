@@ -5,6 +5,7 @@ None of it needs Temporal or a running Paramedic: a request waits in the ledger 
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from activities.ledger import versions
 from activities.ledger.store import Ledger
 from activities.windows import WindowsFile
 from bot.catalog import Catalog
-from bot.cli.terminal import settings
+from bot.cli.terminal import settings, speaks_json
 from bot.connections_file import read_connections
 from bot.desk import Desk
 from bot.intake import Intake
@@ -37,6 +38,11 @@ def who() -> str:
         return f"local:{uid}"
 
 
+def log_quietly(level: int = logging.ERROR) -> None:
+    """Log only what a command does not tell itself, in the way in which it speaks."""
+    configure_logs("json" if speaks_json() else "text", level=level)
+
+
 def load_catalog() -> Catalog:
     """Return the runbooks of these settings."""
     return Catalog.load(settings().runbooks, Registry.installed().vocabulary)
@@ -44,7 +50,7 @@ def load_catalog() -> Catalog:
 
 def operations_here(ledger: Ledger, catalog: Catalog) -> Operations:
     """Wire them for this process, which has no feeder: the running one finds new entries by itself."""
-    configure_logs("text")
+    log_quietly()
     intake = Intake(ledger, catalog, duplicate_window=settings().duplicate_window, wake=_nobody)
     return Operations(
         ledger,

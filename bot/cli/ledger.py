@@ -27,13 +27,11 @@ from activities.ledger.walking import Anchor
 from activities.signatures import parse_public_key
 from bot.cli.completing import recent_ids
 from bot.cli.prune import prune_ledger
+from bot.cli.tables import show_table
 from bot.cli.terminal import (
     AsJson,
-    add_rows,
     new_commands,
-    new_table,
     settings,
-    show,
     show_err,
     show_json,
     show_line,
@@ -85,15 +83,22 @@ app.command("prune")(prune_ledger)
 @app.command("verify")
 def verify_ledger(
     file: Annotated[
-        Path | None, typer.Argument(help="An export or a bundle.  Without it: the ledger of these settings.")
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="An export or a bundle.  Without it: the ledger of these settings."
+        ),
     ] = None,
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="File with the sealer's public keys.  May be repeated."),
+        typer.Option("--key", metavar="FILE", help="File with the sealer's public keys.  May be repeated."),
     ] = None,
     anchors: Annotated[
         Path | None,
-        typer.Option("--anchors", help="Checkpoints from outside the database: a folder of them, or a file."),
+        typer.Option(
+            "--anchors",
+            metavar="PATH",
+            help="Checkpoints from outside the database: a folder of them, or a file.",
+        ),
     ] = None,
     listener_key: Annotated[
         list[str] | None,
@@ -172,7 +177,9 @@ def _verify_live(trust: _Trust, *, insist: bool) -> tuple[Verification, int]:
 
 @app.command("export")
 def export_ledger(
-    file: Annotated[Path, typer.Argument(help="Where it is written to; - is standard output.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where it is written to; - is standard output.")
+    ],
     with_values: Annotated[
         bool,
         typer.Option(
@@ -198,7 +205,8 @@ def bundle_remediation(
         typer.Argument(metavar="R-…", help="The remediation, as cards show it.", autocompletion=recent_ids),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where it is written to; - is standard output.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="Where it is written to; - is standard output."),
     ],
     without_values: Annotated[
         bool, typer.Option("--without-values", help="Leave out what stands behind the commitments.")
@@ -316,11 +324,12 @@ def _sealed_decisions(report: Verification) -> str:
 
 
 def _show_report(report: Verification, remediations: int) -> None:
+    looked = report.size or report.state is not VerifiedState.CANNOT_TELL
     facts = [
         ("first bad record", "" if report.seq is None else str(report.seq)),
-        ("records", f"{report.size} found good"),
+        ("records", f"{report.size} found good" if looked else ""),
         ("remediations", str(remediations) if remediations else ""),
-        ("checkpoints", f"{report.checkpoints} compared"),
+        ("checkpoints", f"{report.checkpoints} compared" if looked else ""),
         ("anchors", f"{report.anchors} compared" if report.anchors else ""),
         ("sealed", f"the first {report.sealed} records" if report.sealed else ""),
         ("pruned", f"{report.pruned} records, which stand in earlier exports" if report.pruned else ""),
@@ -379,10 +388,10 @@ def tail(
     if as_json:
         show_json([record.model_dump(mode="json") for record in records])
         return
-    table = new_table("seq", "time", "stream", "record", "outcome", "who")
-    for column in table.columns[:2]:
-        column.no_wrap = True
-    show(add_rows(table, [_as_row(record) for record in records]))
+    if not records:
+        show_line("There is no record yet.")
+        return
+    show_table(("seq", "time", "stream", "record", "outcome", "who"), [_as_row(each) for each in records])
 
 
 def _as_row(record: Record) -> tuple[object, ...]:

@@ -25,15 +25,14 @@ from bot.cli.here import SOURCE, who
 from bot.cli.ledger import open_ledger
 from bot.cli.login_file import StoredLogin, forget_login, keep_login, read_login
 from bot.cli.reach import There, checked, reach, there
+from bot.cli.tables import show_table
 from bot.cli.terminal import (
     AsJson,
     ToldError,
-    add_rows,
     complain,
+    end_with,
     new_commands,
-    new_table,
     settings,
-    show,
     show_err,
     show_json,
     show_line,
@@ -174,7 +173,7 @@ def list_logins(as_json: AsJson = False) -> None:
         (each.id, each.person, each.label, each.peer, as_time(each.expires_at))
         for each in map(Login.model_validate, told)
     ]
-    show(add_rows(new_table("login", "person", "command line", "from", "until"), rows))
+    show_table(("login", "person", "command line", "from", "until"), rows)
 
 
 @app.command()
@@ -190,8 +189,8 @@ def revoke(
     with reach() as way:
         told = way.ask(RevokeRequest(login=login.upper(), reason=reason))
     if not told["revoked"]:
-        complain(f"{login} is no login that you can take back. See: paramedic login list")
-        raise typer.Exit(Exit.NO)
+        sentence = f"{login} is no login that you can take back. See: paramedic login list"
+        end_with(Exit.NO, sentence, "no_such_login")
     if as_json:
         show_json(told)
     else:
@@ -210,7 +209,7 @@ def issue(
     Only at the machine, with the ledger. It prints the token, once: hand it over on a way that you trust.
     The person takes it with `paramedic login --token`, from stdin. You stand on record for who they are.
 
-    Example: paramedic login issue slack:T0123/U0456 --for 1h --reason "Slack is down, Ann called"
+    Example: paramedic login issue slack:T0123/U0456 --for 1h --reason "outage"
     """
     if _PERSON.fullmatch(person) is None:
         raise typer.BadParameter("a person of Slack looks like slack:T0123/U0456", param_hint="PERSON")
@@ -237,8 +236,7 @@ def log_out(*, as_json: bool) -> None:
     """Give this person's login back, and delete it here whether or not anybody answers there."""
     stored = read_login()
     if stored is None:
-        complain("Nobody is logged in here.")
-        raise typer.Exit(Exit.NO)
+        end_with(Exit.NO, "Nobody is logged in here.", "no_login")
     problem = ""
     try:
         there(stored).call("DELETE", LOGIN_PATH)
@@ -250,4 +248,4 @@ def log_out(*, as_json: bool) -> None:
     else:
         show_line(visible(f"Logged out: {stored.login} of {stored.person}."))
     if problem:
-        complain(f"It is deleted here, and may go on counting there: {problem}")
+        complain(f"It is deleted here, and may go on counting there: {problem}", "not_ended_there")

@@ -10,13 +10,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
 import typer
 from typer.main import get_group
 
-from bot.cli.terminal import Commands, tidy_help
+from bot.cli.exits import Exit
+from bot.cli.terminal import Commands, complain_of_system, tidy_help
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ PLACES = (
 class ImportedWhenCalled(Commands):
     """Commands that are imported when they are called."""
 
+    def format_help(self, context: Any, formatter: Any) -> None:
+        """Show what there is."""
+        tidy_help(self)
+        super().format_help(context, formatter)
+
     def resolve_command(self, context: Any, args: list[str]) -> Any:
         """Return the real command in the place of its entry in the table."""
         name, _, rest = super().resolve_command(context, args)
@@ -127,12 +134,27 @@ def main() -> None:
     A Temporal client's threads can hang a process that ends in the ordinary way.  Every command
     has closed what it opened before it returns here, so nothing is lost by not waiting for them.
     """
+    code: int = Exit.DONE
     try:
         app(prog_name="paramedic")
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    else:
-        code = 0
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    except Exception:  # noqa: BLE001 - whatever it is, the code must not be that of an answer
+        traceback.print_exc()
+        code = Exit.BROKEN
+    os._exit(_flushed(code))
+
+
+def _flushed(code: int) -> int:
+    """Write what waits to be written, and return how the process ends: otherwise if nobody can read that."""
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # either may have been closed by who started it
+            stream.flush()
+    except BrokenPipeError:
+        return Exit.UNREAD
+    except OSError as error:
+        complain_of_system(error)
+        return Exit.WRONG
+    return code

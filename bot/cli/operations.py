@@ -22,25 +22,24 @@ from activities.ledger.store import Ledger
 from bot.brake import Brake
 from bot.cli.completing import runbook_names
 from bot.cli.exits import Exit
-from bot.cli.here import SOURCE, doorkeeper, who
+from bot.cli.here import SOURCE, doorkeeper, log_quietly, who
 from bot.cli.ledger import open_ledger
 from bot.cli.login_file import read_login
 from bot.cli.reach import UnreachableError, reach, there
+from bot.cli.tables import show_table
 from bot.cli.terminal import (
     AsJson,
     Labels,
-    add_rows,
     complain,
+    confirm,
+    end_with,
     new_commands,
-    new_table,
     parse_pairs,
     settings,
-    show,
     show_json,
     show_line,
 )
 from bot.logins import LoginError
-from bot.logs import configure_logs
 from bot.operations import GateLine, OpenWindow, RunRequested, Status
 from bot.policy.doorkeeper import NotPermittedError
 from bot.policy.questions import Question, Verb
@@ -53,7 +52,14 @@ from runbooks.model.freeze import EVERYTHING, SCOPES, scope_words
 
 app = new_commands("What is going on, and what people can ask for.")
 
-Scope = Annotated[str, typer.Option("--scope", help=f"What it is about: {SCOPES}; * is everything.")]
+_NO_BRAKE = (
+    "{not_done}: nobody is logged in here, and no Paramedic runs on this machine ({why}). "
+    "Log in to the one that runs: paramedic login --url https://paramedic.example.net. "
+    "Or say it in Slack: /runbook {verb}"
+)
+_NOT_DONE = {Verb.FREEZE: "NOT frozen", Verb.THAW: "NOT thawed"}
+
+Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help=f"What it is about: {SCOPES}.")]
 
 
 @app.command()
@@ -88,16 +94,19 @@ def show_status(now: Status, at: datetime) -> None:
     if not now.running:
         show_line("Nothing is in progress.")
         return
-    waits = {gate.remediation: gate for gate in now.gates}
-    table = new_table("remediation", "runbook", "target", "phase", "for", "waits for")
-    for column in table.columns[:2]:
-        column.no_wrap = True
+    waits: dict[str, list[GateLine]] = {}
+    for each in now.gates:
+        waits.setdefault(each.remediation, []).append(each)
     rows: list[tuple[object, ...]] = []
     for line in now.running:
-        gate = waits.get(line.remediation)
-        whom = _waits_for(gate) if gate else ""
+        whom = "; ".join(_all_waits(waits.get(line.remediation, [])))
         rows.append((line.remediation, line.runbook, line.target, line.phase, as_span(at - line.since), whom))
-    show(add_rows(table, rows))
+    show_table(("remediation", "runbook", "target", "phase", "for", "waits for"), rows)
+
+
+def _all_waits(gates: list[GateLine]) -> list[str]:
+    """Return what each of these waits for, with its name where there are several."""
+    return [f"{gate.gate}: {_waits_for(gate)}" if len(gates) > 1 else _waits_for(gate) for gate in gates]
 
 
 def _waits_for(gate: GateLine) -> str:
@@ -138,8 +147,8 @@ def release(
     with reach() as way:
         told = way.ask(ReleaseRequest(target=target, reason=reason))
     if told["released"] is None:
-        complain(f"{target} is not kept because of an unknown outcome. See what is: paramedic status")
-        raise typer.Exit(Exit.NO)
+        sentence = f"{target} is not kept because of an unknown outcome. See what is: paramedic status"
+        end_with(Exit.NO, sentence, "not_kept")
     if as_json:
         show_json(told)
         return
@@ -193,7 +202,8 @@ def freeze(
     else:
         show_line(Text(visible(f"FROZEN: {scope_words(scope)}."), style="bold red"))
     if not told["recorded"]:
-        complain("The ledger could not be written. The brake holds by its file, and is recorded later.")
+        sentence = "The ledger could not be written. The brake holds by its file, and is recorded later."
+        complain(sentence, "not_recorded")
 
 
 def _freeze_there(scope: str, reason: str) -> dict[str, object] | None:
@@ -210,7 +220,7 @@ def _freeze_there(scope: str, reason: str) -> dict[str, object] | None:
     except (UnreachableError, LoginError) as error:
         if not settings().data.is_dir():
             raise UnreachableError(f"NOT frozen: {error}") from error
-        complain(f"{error}\nThe brake does not wait for that: it is pulled on this machine.")
+        complain(f"{error}\nThe brake does not wait for that: it is pulled on this machine.", error.code)
         return None
     return told
 
@@ -235,7 +245,7 @@ def thaw(
     Example: paramedic thaw --scope target=db-1 --reason "migration is done"
     """
     if not yes:
-        typer.confirm(f"Let {visible(scope_words(scope))} act again?", abort=True, err=True)
+        confirm(f"Let {scope_words(scope)} act again?")
     login = read_login()
     if login is not None:
         told = there(login).ask(ThawRequest(scope=scope, reason=reason))
@@ -244,8 +254,8 @@ def thaw(
             thawed = asyncio.run(brake.thaw(scope, reason, actor=who(), source=SOURCE))
         told = {"scope": scope, "thawed": thawed}
     if not told["thawed"]:
-        complain(f"{scope_words(scope)} was not frozen. See what is: paramedic status")
-        raise typer.Exit(Exit.NO)
+        sentence = f"{scope_words(scope)} was not frozen. See what is: paramedic status"
+        end_with(Exit.NO, sentence, "not_frozen")
     if as_json:
         show_json(told)
     else:
@@ -262,18 +272,22 @@ def _ask_leave(ledger: Ledger | None, question: Question) -> None:
     except ParamedicError as error:
         if question.verb is not Verb.FREEZE:
             raise
-        complain(f"{error}\nThe brake does not wait for that.")
+        complain(f"{error}\nThe brake does not wait for that.", error.code)
 
 
 @contextmanager
 def _brake(verb: Verb, scope: str) -> Iterator[Brake]:
     """Open the brake for this person, with the ledger or without it."""
-    configure_logs("text")
+    log_quietly()
     with ExitStack() as stack:
         ledger: Ledger | None = None
         try:
             ledger = stack.enter_context(open_ledger())
         except LedgerError as error:
-            complain(str(error))
+            if not settings().data.is_dir():
+                raise UnreachableError(
+                    _NO_BRAKE.format(not_done=_NOT_DONE[verb], verb=verb.value, why=error)
+                ) from error
+            complain(str(error), error.code)
         _ask_leave(ledger, Question(verb=verb, scope=scope))
         yield Brake(ledger, freeze_file=settings().data / FILE_NAME)

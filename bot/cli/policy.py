@@ -17,16 +17,14 @@ from rich.text import Text
 from activities.actions import Registry
 from bot.catalog import Catalog
 from bot.cli.runbook_files import problem_text
+from bot.cli.tables import show_pairs
 from bot.cli.terminal import (
     AsJson,
     Labels,
-    add_rows,
     counted,
     new_commands,
-    new_table,
     parse_pairs,
     settings,
-    show,
     show_json,
     show_line,
 )
@@ -43,7 +41,7 @@ from runbooks.language.findings import RunbookErrors
 app = new_commands("Who may do what where: show, check, test and explain the policy.")
 
 File = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="The policy; that of the settings, if left out.")
+    Path | None, typer.Argument(metavar="FILE", help="The policy; that of the settings, if left out.")
 ]
 
 
@@ -74,7 +72,9 @@ def show_policy(
 
 @app.command()
 def check(file: File = None, as_json: AsJson = False) -> None:
-    """Find all that is wrong with a policy.  Exit code 0: nothing; 1: something.
+    """Find all that is wrong with a policy.
+
+    Exit code 0: nothing is wrong; 1: something is.
 
     Example: paramedic policy check policy.cedar
     """
@@ -117,7 +117,9 @@ def run_cases(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the policy all cases of its table.  Exit code 0: all as expected; 1: one is not.
+    """Ask the policy all cases of its table.
+
+    Exit code 0: all as expected; 1: one is not.
 
     Example: paramedic policy test docs/policy/payments.cedar
     """
@@ -159,16 +161,19 @@ def _as_data(result: Result) -> dict[str, Any]:
 def explain(
     who: Annotated[str, typer.Argument(metavar="WHO", help="slack:T0123/U0456 or local:alice.")],
     what: Annotated[
-        Verb, typer.Argument(metavar="WHAT", help="read, run, approve, stop, freeze, thaw, release, redact.")
+        Verb,
+        typer.Argument(
+            metavar="WHAT",
+            help="read, run, approve, stop, freeze, thaw, release, redact.",
+        ),
     ],
     where: Annotated[
         str,
-        typer.Argument(
-            metavar="[WHERE]", help="A runbook; a scope for freeze and thaw; a target for release."
-        ),
+        typer.Argument(metavar="WHERE", help="A runbook; a scope for freeze and thaw; a target for release."),
     ] = "",
     groups: Annotated[
-        list[str], typer.Option("--group", "-g", help="A group that they are in; may be repeated.")
+        list[str],
+        typer.Option("--group", "-g", metavar="GROUP", help="A group that they are in; may be repeated."),
     ] = [],  # noqa: B006 - typer reads the default and never changes it
     labels: Labels = [],  # noqa: B006 - the same
     target: Annotated[str, typer.Option("--target", help="The target's name.")] = "",
@@ -183,8 +188,10 @@ def explain(
 
     Exit code 0: allowed; 1: refused.
 
-    Example: paramedic policy explain slack:T0123/U0456 approve disk-full -g sre-oncall -l env=prod
+    Example: paramedic policy explain local:alice approve disk-full -l env=prod
     """
+    if not who.startswith(("slack:", "local:")):
+        raise typer.BadParameter(f"{who!r} is nobody: slack:T0123/U0456 or local:alice", param_hint="WHO")
     policy = _policy(None)
     place = TargetFacts(name=target, labels=parse_pairs(labels, "--label"))
     question = _completed(pose(what, where, place, _runbooks()))
@@ -222,7 +229,7 @@ def _groups(who: str, told: Sequence[str], question: Question, policy: Policy) -
 
 def _show_ruling(person: Person, ruling: Ruling) -> None:
     verdict = Text("allowed", style="green") if ruling.allowed else Text("refused", style="red")
-    rows: list[tuple[object, object]] = [
+    rows: list[tuple[str, object]] = [
         ("who", f"{person.key}, in {', '.join(person.groups) or 'no group that matters'}"),
         ("what", ruling.words),
         ("answer", verdict),
@@ -232,9 +239,7 @@ def _show_ruling(person: Person, ruling: Ruling) -> None:
     if not ruling.allowed:
         whom = " or ".join(ruling.ask) or "whoever keeps the policy"
         rows.append(("then", ruling.remedy) if ruling.remedy else ("ask", whom))
-    table = add_rows(new_table("", ""), [*rows, ("policy", ruling.policy)])
-    table.show_header = False
-    show(table)
+    show_pairs([*rows, ("policy", ruling.policy)])
 
 
 def _ruling_data(ruling: Ruling) -> dict[str, Any]:

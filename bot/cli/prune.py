@@ -23,7 +23,7 @@ from activities.ledger.store import Ledger
 from activities.ledger.walking import Anchor
 from bot.cli.exits import Exit
 from bot.cli.here import SOURCE, who
-from bot.cli.terminal import AsJson, complain, settings, show_json, show_line
+from bot.cli.terminal import AsJson, end_with, settings, show_json, show_line
 from bot.sealer.files import sync_folder
 from bot.sealer.memory import public_keys_in
 from bot.sealer.state import read_state
@@ -50,6 +50,7 @@ def prune_ledger(
         Path | None,
         typer.Option(
             "--anchors",
+            metavar="PATH",
             help="Checkpoints from outside the database.  Without it: as far as the sealer has published.",
         ),
     ] = None,
@@ -73,8 +74,7 @@ def prune_ledger(
         published = _published(ledger, known)
         what = ledger.read_now(lambda c: find_prunable(c, earlier, published))
         if not what.streams and not what.raws:
-            complain(f"Nothing can be pruned{_left(what)}.")
-            raise typer.Exit(Exit.NO)
+            end_with(Exit.NO, f"Nothing can be pruned{_left(what)}.", "nothing_to_prune")
         digest = _archive(ledger, archive, keys, known)
         order = PruningOrder(before=earlier, export=digest, actor=who(), source=SOURCE)
         done = [_carry_out(ledger, piece, order) for piece in what.batches()]

@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -21,11 +21,11 @@ from activities.ledger.store import Ledger
 from bot.cli.here import SOURCE, desk_here, keep_version, load_catalog, who
 from bot.cli.ledger import open_ledger
 from bot.cli.login_file import StoredLogin, read_login
-from bot.cli.terminal import ToldError, waiting_for
+from bot.cli.terminal import ToldError, complain, settings, waiting_for
 from bot.desk import Asker
 from bot.logins import LoginError
 from bot.requests import ASK_PATH, Judged, JudgedRequest, Request, RunRequest
-from runbooks.errors import ParamedicError
+from runbooks.errors import LedgerError, ParamedicError
 
 if TYPE_CHECKING:
     import httpx
@@ -33,6 +33,10 @@ else:
     httpx = lazily("httpx")
 
 PATIENCE = 25.0  # seconds for one answer; a running Paramedic gives up after 20 by itself
+_ELSEWHERE = (
+    "PARAMEDIC_DATA says in which folder. "
+    "To work with a Paramedic on another machine: paramedic login --url https://paramedic.example.net"
+)
 LOOK_EVERY = 0.2  # seconds between two looks whether an answer has been judged
 
 
@@ -162,7 +166,13 @@ def reach() -> Iterator[Reach]:
     if login is not None:
         yield there(login)
         return
-    with open_ledger() as ledger:
+    with ExitStack() as stack:
+        try:
+            ledger = stack.enter_context(open_ledger())
+        except LedgerError as error:
+            if settings().ledger_url is not None:
+                raise
+            raise LedgerError(f"{error}. {_ELSEWHERE}") from error
         yield Here(ledger)
 
 
@@ -170,9 +180,13 @@ def judged(way: Reach, taken: dict[str, str], seconds: float) -> Judged:
     """Wait until an answer that was taken in has been judged, or the time is over."""
     question = JudgedRequest(remediation=taken["remediation"], answer=taken["answer"])
     deadline = time.monotonic() + seconds
-    with waiting_for("Waiting until your answer is judged ..."):
-        while True:
-            found = Judged.model_validate(way.ask(question))
-            if found.counts is not None or time.monotonic() >= deadline:
-                return found
-            time.sleep(LOOK_EVERY)
+    try:
+        with waiting_for("Waiting until your answer is judged ..."):
+            while True:
+                found = Judged.model_validate(way.ask(question))
+                if found.counts is not None or time.monotonic() >= deadline:
+                    return found
+                time.sleep(LOOK_EVERY)
+    except KeyboardInterrupt:
+        complain("Nobody waits any more, but your answer is on record: it is not taken back.", "not_judged")
+        raise

@@ -14,7 +14,7 @@ from rich.text import Text
 from bot.cli.completing import recent_ids
 from bot.cli.exits import Exit
 from bot.cli.reach import reach
-from bot.cli.terminal import AsJson, complain, counted, new_commands, show_json, show_line
+from bot.cli.terminal import AsJson, counted, end_with, new_commands, show_json, show_line
 from bot.requests import RedactRequest
 from bot.visible import visible
 
@@ -45,17 +45,15 @@ def redact(
     say "redacted". The ledger still verifies, and who redacted what, and why, is on record. What Slack,
     Temporal's histories and backups hold is not reached by it.
 
-    Example: paramedic redact R-7F3K2Q --record 4711 --reason "a customer's name in the log"
+    Example: paramedic redact R-7F3K2Q --record 4711 --reason "a customer's name"
     """
     request = RedactRequest(remediation=remediation.upper(), record=record, reason=reason)
     with reach() as way:
         done = way.ask(request)["redaction"]
     if done is None:
         what = f"record {record} of {remediation}" if record is not None else remediation
-        complain(
-            f"Nothing of {what} can be redacted: it is unknown, holds no such values, or was redacted before."
-        )
-        raise typer.Exit(Exit.NO)
+        why = "it is unknown, holds no such values, or was redacted before"
+        end_with(Exit.NO, f"Nothing of {what} can be redacted: {why}.", "nothing_to_redact")
     if as_json:
         show_json(done)
         return

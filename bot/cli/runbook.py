@@ -14,18 +14,17 @@ from activities.actions import Registry
 from bot.cli.completing import runbook_names
 from bot.cli.runbook_card import plan_card, runbook_card
 from bot.cli.runbook_files import Reading, find_files, find_runbook, problem_text, read_file
+from bot.cli.tables import show_table
 from bot.cli.terminal import (
     WRONG,
     AsJson,
     Labels,
-    add_rows,
     complain,
     counted,
+    end_with,
     new_commands,
-    new_table,
     parse_pairs,
     settings,
-    show,
     show_json,
     show_line,
 )
@@ -50,7 +49,7 @@ Name = Annotated[
 
 @app.command()
 def lint(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="Files or folders.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Files or folders.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find all that is wrong before the first alert does.
@@ -104,8 +103,7 @@ def list_runbooks(as_json: AsJson = False) -> None:
     if as_json:
         show_json([_as_summary(reading) for reading in readings])
         return
-    table = new_table("runbook", "autonomy", "alerts", "summary")
-    show(add_rows(table, [_as_row(reading) for reading in readings]))
+    show_table(("runbook", "autonomy", "alerts", "summary"), [_as_row(reading) for reading in readings])
 
 
 def _as_row(reading: Reading) -> tuple[object, ...]:
@@ -145,7 +143,7 @@ def show_runbook(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         show_json(runbook.model_dump(mode="json"))
     else:
-        show(runbook_card(runbook, vocabulary))
+        show_line(runbook_card(runbook, vocabulary))
 
 
 @app.command()
@@ -168,13 +166,14 @@ def plan(
 
     Where the plan needs what a check measured, say it with --result.
 
-    Example: paramedic runbook plan host-disk-full -l instance=web-1 -r disk.value=0.93
+    Example: paramedic runbook plan disk-full -l instance=web-1 -r disk.value=0.93
     """
     vocabulary = Registry.installed().vocabulary
     runbook = find_runbook(name, settings().runbooks, vocabulary)
     alert = _alert(runbook, alert_file, parse_pairs(labels, "--label"))
     if not matches(runbook, alert.labels):
-        complain(f"Note: these labels would not start {runbook.name}: its `when` does not match them.")
+        note = f"Note: these labels would not start {runbook.name}: its `when` does not match them."
+        complain(note, "not_matched")
     facts = Facts(labels=alert.labels, annotations=alert.annotations, checks=parse_results(results))
     facts = facts.model_copy(update={"target": render_target(runbook, facts)})
     checks = render_checks(runbook, facts, vocabulary)
@@ -182,13 +181,12 @@ def plan(
         rendered = render_plan(runbook, facts, vocabulary)
     except RenderError as error:
         hint = "" if results else " Where it is a check's result that is missing, say it with --result."
-        complain(f"{error}{hint}")
-        raise typer.Exit(WRONG) from None
+        end_with(WRONG, f"{error}{hint}", error.code)
     if as_json:
         measured = [check.model_dump(mode="json") for check in checks]
         show_json({"digest": rendered.digest, "checks": measured, "plan": rendered.model_dump(mode="json")})
     else:
-        show(plan_card(rendered, checks))
+        show_line(plan_card(rendered, checks))
 
 
 @app.command()

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bot.cli.actions import EFFECT_STYLES
+from bot.cli.tables import pair_lines
 from bot.timeline_rows import as_arguments
 from bot.visible import as_span, visible
 from runbooks.model.action import Declaration
@@ -26,7 +25,7 @@ AUTONOMY_WORDS = {
 }
 
 
-def runbook_card(runbook: Runbook, vocabulary: Mapping[str, Declaration]) -> RenderableType:
+def runbook_card(runbook: Runbook, vocabulary: Mapping[str, Declaration]) -> Text:
     """Return a runbook as its author meant it: templates as they are written."""
     lines = [("when", _when(trigger)) for trigger in runbook.when]
     lines.append(("target", _text(runbook.target)))
@@ -41,7 +40,7 @@ def runbook_card(runbook: Runbook, vocabulary: Mapping[str, Declaration]) -> Ren
     return _card(runbook.name, runbook.summary, [*about, *lines])
 
 
-def plan_card(plan: Plan, checks: Sequence[PlannedCheck]) -> RenderableType:
+def plan_card(plan: Plan, checks: Sequence[PlannedCheck]) -> Text:
     """Return what would be measured and done, with every parameter filled in."""
     lines = [("target", _text(plan.target))]
     lines += [("check", _planned_check(check)) for check in checks]
@@ -53,15 +52,14 @@ def plan_card(plan: Plan, checks: Sequence[PlannedCheck]) -> RenderableType:
     return _card(f"The plan of {plan.runbook}", plan.summary, lines)
 
 
-def _card(title: str, summary: str, lines: Sequence[Line]) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
+def _card(title: str, summary: str, lines: Sequence[Line]) -> Text:
+    pairs: list[Line] = []
     before = ""
     for word, text in lines:
-        table.add_row(word if word != before else "", text)
+        pairs.append((word if word != before else "", text))
         before = word
-    return Group(Text(visible(title), style="bold"), _text(summary), Text(""), table)
+    heading = [Text(visible(title), style="bold"), _text(summary), Text("")]
+    return Text("\n").join([*heading, *pair_lines(pairs, "cyan")])
 
 
 def _text(text: object) -> Text:

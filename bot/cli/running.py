@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import uvloop
 
+from bot.cli.exits import Exit
 from bot.cli.terminal import complain
 from runbooks.errors import ParamedicError
 
@@ -22,10 +23,10 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
     except KeyboardInterrupt:
-        end(130)
+        end(Exit.INTERRUPTED)
     except ParamedicError as error:
-        complain(str(error))
-        end(2)
+        complain(str(error), error.code)
+        end(Exit.WRONG)
 
 
 def end(code: int) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,10 +15,17 @@ from rich.text import Text
 from activities.ledger.notes import PublicKey
 from activities.ledger.store import Ledger
 from bot.cli.exits import Exit
-from bot.cli.here import SOURCE, who
+from bot.cli.here import SOURCE, log_quietly, who
 from bot.cli.process import go_on_as
-from bot.cli.terminal import AsJson, complain, new_commands, settings, show_json, show_line, waiting_for
-from bot.logs import configure_logs
+from bot.cli.terminal import (
+    AsJson,
+    end_with,
+    new_commands,
+    settings,
+    show_json,
+    show_line,
+    waiting_for,
+)
 from bot.only_one import AlreadyRunningError
 from bot.sealer.anew import Word, begin_anew
 from bot.sealer.memory import ROTATION_FILE, public_key_in
@@ -47,7 +55,7 @@ def rotate(as_json: AsJson = False) -> None:
 
     Example: paramedic sealer rotate
     """
-    configure_logs(settings().log_format)
+    log_quietly(logging.WARNING)
     folder = settings().sealers_folder
     before = _key_in(folder)
     (folder / ROTATION_FILE).touch()
@@ -57,8 +65,8 @@ def rotate(as_json: AsJson = False) -> None:
         _wait_for_another(folder, before)
     after = _key_in(folder)
     if after.text == before.text:
-        complain("The sealer that runs has not done it yet: see its log. It will, as soon as it seals.")
-        raise typer.Exit(Exit.NO)
+        sentence = "The sealer that runs has not done it yet: see its log. It will, as soon as it seals."
+        end_with(Exit.NO, sentence, "not_handed_over")
     if as_json:
         show_json({"key": str(after), "before": str(before)})
     else:
@@ -70,7 +78,11 @@ def begin(
     reason: Annotated[str, typer.Option("--reason", help="What happened. It stays on record.")],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="File with the public key that was lost, as `ledger keys` had shown it."),
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="File with the public key that was lost, as `ledger keys` had shown it.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +91,7 @@ def begin(
     Verify the ledger with the checkpoints outside first: from here on nobody is left who remembers what it
     was.  Who did this, and why, is on record, and every verification says so.
 
-    Example: paramedic sealer begin-anew --reason "the machine burnt down" --key sealer.pub
+    Example: paramedic sealer begin-anew --reason "disk failed" --key sealer.pub
     """
     lost = [PublicKey.parse(line) for file in key or () for line in _lines(file)]
     word = Word(reason=reason, actor=who(), source=SOURCE)

@@ -11,7 +11,8 @@ from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from rich.text import Text
 
-from bot.cli.terminal import AsJson, new_commands, new_table, settings, show, show_json
+from bot.cli.tables import show_table
+from bot.cli.terminal import AsJson, new_commands, settings, show_json
 from bot.settings import PREFIX, Settings
 from bot.visible import visible
 
@@ -39,11 +40,9 @@ def show_settings(as_json: AsJson = False) -> None:
     if as_json:
         show_json(rows)
         return
-    table = new_table("variable", "value and meaning")
-    table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(Text(row["variable"]), _value_and_meaning(row))
-    show(table)
+    show_table(
+        ("variable", "value and meaning"), [(row["variable"], _value_and_meaning(row)) for row in rows]
+    )
 
 
 def _value_and_meaning(row: Mapping[str, str]) -> Text:

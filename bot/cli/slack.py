@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from ruamel.yaml import YAML
 
-from bot.cli.terminal import AsJson, complain, new_commands, show_json
+from bot.cli.exits import Exit
+from bot.cli.terminal import AsJson, end_with, new_commands, show_json
 from bot.slack.manifest import RequestUrlError, manifest
 
 app = new_commands("The manifest from which Slack creates the app.")
@@ -54,13 +55,12 @@ def show_manifest(
 
     It asks for what is used and nothing else; docs/slack.md says what each scope is for.
 
-    Example: paramedic slack manifest --mode http --url https://paramedic.example.net
+    Example: paramedic slack manifest --mode http --url https://bot.example.net
     """
     try:
         described = manifest(mode.value, url)
     except RequestUrlError as error:
-        complain(str(error))
-        raise typer.Exit(2) from error
+        end_with(Exit.WRONG, str(error), "request_url_wrong")
     if as_json or form is Format.JSON:
         show_json(described)
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from bot.cli.completing import open_ids
 from bot.cli.reach import reach
 from bot.cli.terminal import AsJson, new_commands, show_json, show_line
 from bot.operations import Stopped
@@ -24,7 +25,10 @@ def _app() -> None:
 @app.command()
 def stop(
     remediation: Annotated[
-        str, typer.Argument(metavar="R-…", help="The remediation, as `paramedic status` shows it.")
+        str,
+        typer.Argument(
+            metavar="R-…", help="The remediation, as `paramedic status` shows it.", autocompletion=open_ids
+        ),
     ],
     reason: Annotated[str, typer.Option("--reason", help="Why, for those who read the timeline.")],
     as_json: AsJson = False,

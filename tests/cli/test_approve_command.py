@@ -67,8 +67,12 @@ def test_says_no_with_a_reason(home, told):
     ("arguments", "code", "complaint"),
     [
         (("approve", "R-000000", "--yes"), 2, "there is no remediation R-000000"),
-        (("approve", "R-7F3K2Q", "--yes", "--gate", "gate-9"), 1, "does not ask anybody to approve anything"),
-        (("verdict", "R-7F3K2Q", "stop", "--reason", "x"), 1, "does not ask what became of an action"),
+        (
+            ("approve", "R-7F3K2Q", "--yes", "--gate", "gate-9"),
+            1,
+            "R-7F3K2Q asks nothing at gate-9. It asks:",
+        ),
+        (("verdict", "R-7F3K2Q", "stop", "--reason", "x"), 1, "paramedic approve R-7F3K2Q/gate-1: the plan"),
     ],
     ids=["no remediation", "no such gate", "another question"],
 )
@@ -79,6 +83,25 @@ def test_answers_only_what_is_asked(home, arguments, code, complaint):
     assert (result.exit_code, result.stdout) == (code, "")
     assert complaint in result.stderr
     assert clicks(home) == []
+
+
+def test_several_questions_are_listed_and_the_one_that_is_named_is_answered(home, told):
+    """Nothing is guessed: each is told with what it is about and whom it asks; a name is enough, either way."""
+    told.asked_about_step(otherwise=[{"approvers": ["chiefs"], "until": "2026-03-14T03:52:00Z"}])
+    ledger = new_ledger(home["data"] / "ledger.db")
+    asyncio.run(ledger.append(as_entry(told.records[-1])))
+    ledger.close()
+
+    unclear = paramedic("approve", "R-7F3K2Q", "--yes", **home)
+    plan = paramedic("deny", "R-7F3K2Q", "--gate", "GATE-1", "--reason", "no", "--wait", "0", **home)
+    step = paramedic("approve", "r-7f3k2q/step-1", "--wait", "0", stdin="y\n", **home)
+
+    assert (unclear.exit_code, plan.exit_code, step.exit_code) == (2, 3, 3)
+    assert "R-7F3K2Q asks 2 questions; say which is meant:" in unclear.stderr
+    assert "--gate step-1: the step “Restart checkout”, sre-oncall until 03:22 UTC" in unclear.stderr
+    asked = "asks sre-oncall about the step Restart checkout until 03:22 UTC, then chiefs too."
+    assert asked in " ".join(step.stderr.split())
+    assert clicks(home) == [("R-7F3K2Q/gate-1", "denied"), ("R-7F3K2Q/step-1", "approved")]
 
 
 def test_a_plan_that_changed_after_it_was_shown_is_not_approved(home, monkeypatch):

@@ -79,3 +79,20 @@ def test_the_status_says_what_a_gate_still_waits_for(capsys, monkeypatch):
 
     said = "2 more of sre-oncall until 03:22 UTC, then chiefs too (Restart it)"
     assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_status_names_the_gates_where_several_wait(capsys, monkeypatch):
+    """None of them hides another."""
+    monkeypatch.setenv("COLUMNS", "160")
+    place = {"remediation": "R-7F3K2Q", "runbook": "disk-full", "target": "web-1"}
+    gates = tuple(
+        GateLine(**place, gate=name, approvers=(group,), expires_at=NOON)
+        for name, group in (("gate-1", "sre-oncall"), ("step-2", "dba"))
+    )
+
+    show_status(
+        Status(frozen=(), running=(StatusLine(**place, phase="asking", since=NOON),), gates=gates), NOON
+    )
+
+    said = "gate-1: sre-oncall until 03:07 UTC; step-2: dba until 03:07 UTC"
+    assert said in " ".join(capsys.readouterr().out.split())

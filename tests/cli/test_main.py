@@ -36,6 +36,19 @@ def test_every_command_that_takes_something_has_an_example(place):
         ), name
 
 
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_help_reads_well_on_a_terminal_of_80_columns(place):
+    """An example is one line, to be copied; no type of Python's stands there, and no bracket twice."""
+    command = load(place)
+    for name, each in {"": command, **getattr(command, "commands", {})}.items():
+        shown = paramedic(place.name, *filter(None, [name]), "--help", environment={"COLUMNS": "80"}).stdout
+        lines = [line.strip() for line in shown.splitlines()]
+
+        examples = [part for part in (each.help or "").split("\n\n") if part.startswith("Example: ")]
+        assert [example for example in examples if example not in lines] == []
+        assert not any(sign in shown for sign in ("<list", "<bool", "<Verb", "[["))
+
+
 def test_help_lists_every_command():
     """`paramedic --help` names all commands with one line each."""
     result = paramedic("--help")
@@ -63,13 +76,22 @@ def test_a_misspelt_setting_is_named_without_a_traceback():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [["--help"], ["settings"]], ids=" ".join)
-def test_what_needs_no_outside_system_imports_none(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "also", "needed"),
+    [
+        (["--help"], {"pydantic", "structlog"}, set()),
+        (["settings"], set(), set()),
+        (["runbook", "schema"], set(), {"httpx"}),
+    ],
+    ids=["help", "settings", "runbook schema"],
+)
+def test_what_needs_no_outside_system_imports_none(arguments, also, needed):
     """Help starts at once: no database, Temporal, Slack or web server is imported for it."""
+    unwanted = {*HEAVY, *also} - needed
     program = (
         "import sys\nfrom bot.cli.main import app\n"
         f"try: app({arguments!r})\nexcept SystemExit: pass\n"
-        f"heavy = set({HEAVY!r}) & set(sys.modules)\nsys.exit(f'imported: {{heavy}}' if heavy else 0)"
+        f"heavy = {unwanted!r} & set(sys.modules)\nsys.exit(f'imported: {{heavy}}' if heavy else 0)"
     )
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -126,6 +126,23 @@ def test_the_brake_works_without_a_ledger(tmp_path):
     assert "everything is on fire" in (tmp_path / FILE_NAME).read_text()
 
 
+@pytest.mark.parametrize(("command", "said"), [("freeze", "NOT frozen"), ("thaw", "NOT thawed")])
+def test_nobody_believes_that_the_brake_moved_where_no_paramedic_is(tmp_path, command, said):
+    """On a laptop without a login there is nothing to freeze: it says so, and leaves no file that nobody reads."""
+    more = ("--reason", "fire") if command == "freeze" else ("--yes",)
+
+    result = paramedic(command, *more, data=tmp_path / "nowhere")
+
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert result.stderr.startswith(
+        f"{said}: nobody is logged in here, and no Paramedic runs on this machine"
+    )
+    assert f"paramedic login --url https://paramedic.example.net. Or say it in Slack: /runbook {command}" in (
+        result.stderr
+    )
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_freeze_needs_a_reason(house):
     """Those who find it frozen are told why."""
     assert paramedic("freeze", **house).exit_code == 2

@@ -12,7 +12,7 @@ from bot.cli.terminal import OUT
 from runbooks.model.record import Entry
 from tests.cli.terminal import paramedic
 from tests.ledgers import new_ledger
-from tests.records import Telling, a_good_night
+from tests.records import PLAN, Telling, a_good_night
 
 
 @pytest.fixture
@@ -39,6 +39,17 @@ def test_tells_a_remediation_at_the_terminal(data):
     assert result.exit_code == 0
     assert result.stdout.startswith("R-7F3K2Q: service-errors on checkout\nMitigated: ")
     assert "Alice" in result.stdout
+
+
+def test_on_a_narrow_terminal_no_word_of_it_is_broken(data):
+    """A phone at 3am: one thing below the other, and the plan's digest can still be copied."""
+    wide, narrow = (
+        paramedic("timeline", "R-7F3K2Q", data=data, environment={"COLUMNS": str(columns)}).stdout.split()
+        for columns in (200, 40)
+    )
+
+    assert PLAN.digest in narrow
+    assert set(wide) <= {*narrow, "UTC", "since", "who", "what", "result"}
 
 
 def test_writes_markdown_into_a_file(data):
