@@ -24,13 +24,17 @@ class Silent:
     Attributes:
         hangs: it takes connections, and then says nothing.
         asked: how often it was asked.
+        heard: it was asked.
     """
 
-    hangs = False
-    asked = 0
+    def __init__(self) -> None:
+        self.hangs = False
+        self.asked = 0
+        self.heard = asyncio.Event()
 
     async def auth_test(self) -> NoReturn:
         self.asked += 1
+        self.heard.set()
         if self.hangs:
             await asyncio.Event().wait()
         raise ConnectionRefusedError("nobody listens")
@@ -78,8 +82,7 @@ async def test_whom_the_list_puts_elsewhere_is_not_refused_because_slack_is_slow
     monkeypatch.setattr("bot.slack.people.PATIENCE", 0.01)
     slack.hangs = True
     waiting = asyncio.create_task(people.look_up(BOB, ("sre-oncall",)))
-    while not slack.asked:
-        await asyncio.sleep(0)
+    await slack.heard.wait()
     await people.look_up(ANN, ("sre-oncall",))
 
     assert not waiting.done()
