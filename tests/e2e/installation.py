@@ -43,6 +43,7 @@ from bot.slack.manifest import Mode
 from runbooks.model.record import SYSTEM, Record, RecordKind
 from runbooks.policy.story import Story, read_story
 from tests.components import free_port
+from tests.e2e.terminal import Terminal
 
 TOKEN = "webhook-token"
 READY_WITHIN = 40.0  # seconds
@@ -96,15 +97,20 @@ class Sink:
 def runbook(
     name: str,
     *,
-    gate: bool = False,
+    gate: bool | str = False,
     alert: str = "Broken",
     cooldown: str = "0s",
     action: str = "",
     within: str = "10s",
 ) -> str:
-    """Return a runbook that mends `labels.service` at the sink."""
+    """Return a runbook that mends `labels.service` at the sink.
+
+    Args:
+        gate: whether sre-oncall is asked; a text says who is asked instead, in turn.
+    """
     act = action or 'uses: http.request\n    with: {endpoint: sink, path: "/mend/{{ target }}", method: POST}'
-    head = "gate: {approvers: [sre-oncall], within: 15m}" if gate else ""
+    asked = gate if isinstance(gate, str) else "{approvers: [sre-oncall], within: 15m}"
+    head = f"gate: {asked}" if gate else ""
     return f"""
 runbook: {name}
 summary: Mend it.
@@ -334,28 +340,20 @@ class Installation:
                 pytest.fail(f"waited {within} s for {what}\n{self.log()}")
             await asyncio.sleep(0.05)
 
+    def terminal(self, owner: str = "") -> Terminal:
+        """Return a command line beside the bot: the machine's, or one of somebody's own, with a login of its own."""
+        own = self.environment | {"XDG_CONFIG_HOME": str(self.folder / "config" / owner)}
+        return Terminal(self.folder, own, self.hands)
+
     async def paramedic(self, *arguments: str) -> str:
         """Return what the product's own command prints; it must succeed."""
-        answer = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "bot", *arguments], env=self.environment, cwd=self.folder,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        answer = await self.terminal().run(*arguments)
         assert answer.returncode == 0, answer.stdout + answer.stderr
-        return str(answer.stdout)
+        return answer.stdout
 
     async def log_in(self, person: str) -> str:
-        """Let a person of Slack log in at the command line.  Return what the command prints."""
-        command = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "login", env=self.environment, cwd=self.folder,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert command.stderr is not None
-        first = (await command.stderr.readline()).decode()
-        assert "/runbook login " in first, first + (await command.stderr.read()).decode()
-        await self.hands.command("/runbook", f"login {first.split()[-1]}", person)
-        printed, complaints = await asyncio.wait_for(command.communicate(), 60)
-        assert command.returncode == 0, complaints.decode()
-        return printed.decode()
+        """Let a person of Slack log in at the machine's command line.  Return what the command prints."""
+        return await self.terminal().log_in(person)
 
     @contextlib.contextmanager
     def ledger_locked(self) -> Iterator[None]:
@@ -374,12 +372,7 @@ class Installation:
 
     async def verify(self) -> None:
         """Let the product's own command verify the ledger."""
-        answer = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "bot", "ledger", "verify"], env=self.environment, cwd=self.folder,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        assert "ledger verify: ok" in answer.stdout
+        assert "ledger verify: ok" in await self.paramedic("ledger", "verify")
 
     async def close(self) -> None:
         if self._child is not None and self._child.poll() is None:
