@@ -159,6 +159,8 @@ class Remediation:
         # asked again after it; the lock makes that one question instead of a race.
         async with self._deciding:
             gate = self._open_gate()
+            # After a crash it is heard before it was noticed that the time of those asked first is over.
+            await self._ask_who_is_due(gate)
             hearing = Hearing(signed=signed, objection=gate.objection(signed.decision, workflow.now()))
             judgement = await _ask(CasePort.judge_decision, hearing)
             if judgement.objection is None:
@@ -333,7 +335,7 @@ class Remediation:
                 async with self._deciding:
                     gate.withdraw(self._stopping.sentence)
             elif workflow.now() >= gate.asked_until:
-                await self._escalate(gate)
+                await self._go_on(gate)
             elif found is not None and gate.state is GateState.OPEN:
                 await self._look_whether_needed(gate, found)
                 look_at = workflow.now() + LOOK_EVERY
@@ -349,14 +351,17 @@ class Remediation:
             remaining = max(until - workflow.now(), timedelta())
             await workflow.wait_condition(has_news, timeout=remaining)
 
-    async def _escalate(self, gate: Gate) -> None:
+    async def _go_on(self, gate: Gate) -> None:
         """Ask the next link of the chain as well; where there is none, the gate expires."""
         # Under the lock: whether an answer came before this or after it is decided once.
         async with self._deciding:
-            link = gate.next_link
-            if link is None:
+            await self._ask_who_is_due(gate)
+            if workflow.now() >= gate.asked_until:
                 gate.expire()
-                return
+
+    async def _ask_who_is_due(self, gate: Gate) -> None:
+        """Ask the links whose time has come; whoever calls this holds the lock."""
+        while (link := gate.link_due(workflow.now())) is not None:
             escalation = Escalation(
                 remediation=self._remediation,
                 gate=gate.id,

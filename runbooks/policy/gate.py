@@ -98,6 +98,10 @@ class Gate:
         rest = self.question.terms.otherwise[self.question.links :]
         return rest[0] if rest and self.state is GateState.OPEN else None
 
+    def link_due(self, now: datetime) -> Link | None:
+        """Return who is to be asked as well by now; None: nobody."""
+        return self.next_link if now >= self.asked_until else None
+
     def objection(self, decision: Decision, now: datetime) -> Objection | None:
         """Return why `decision` does not count, or None if it does."""
         if decision.gate != self.id:

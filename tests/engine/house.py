@@ -201,31 +201,40 @@ class House:
         self.case = FakeCase(plan)
         self.actions = FakeActions()
         self._client = client
+        self._queue = f"{TASK_QUEUE}-{uuid.uuid4()}"
 
     @contextlib.asynccontextmanager
     async def running(
         self, *, start: bool = True, cache: int = 1000, task_timeout: timedelta | None = None
     ) -> AsyncIterator[WorkflowHandle]:
+        """A worker, and a workflow that it carries out."""
+        async with self.worker(cache):
+            yield await self.begin(start=start, task_timeout=task_timeout)
+
+    def worker(self, cache: int = 1000) -> Worker:
+        """One worker; it begins and ends as a context does."""
         case = self.case
         activities: list[Callable] = [
             case.examine, case.examine_again, case.join, case.open_gate, case.escalate_gate, case.judge_decision, case.close_gate,
             case.verify, case.close, self.actions.act,
         ]  # fmt: skip
-        queue = f"{TASK_QUEUE}-{uuid.uuid4()}"
-        async with Worker(
-            self._client, task_queue=queue, workflows=[Remediation], activities=activities,
+        return Worker(
+            self._client, task_queue=self._queue, workflows=[Remediation], activities=activities,
             workflow_runner=workflow_runner(), max_cached_workflows=cache,
-        ):  # fmt: skip
-            order = Order(runbook="test", runbook_digest="d", target="web-1")
-            turn = Turn(order=order, arrivals=(arrival("e1"),) if start else ())
-            yield await self._client.start_workflow(
-                "Remediation",
-                arg=turn,
-                id=f"remediation/{uuid.uuid4()}",
-                task_queue=queue,
-                result_type=Closing,
-                task_timeout=task_timeout,
-            )
+        )  # fmt: skip
+
+    async def begin(self, *, start: bool = True, task_timeout: timedelta | None = None) -> WorkflowHandle:
+        """Start a workflow, for whatever worker there will be."""
+        order = Order(runbook="test", runbook_digest="d", target="web-1")
+        turn = Turn(order=order, arrivals=(arrival("e1"),) if start else ())
+        return await self._client.start_workflow(
+            "Remediation",
+            arg=turn,
+            id=f"remediation/{uuid.uuid4()}",
+            task_queue=self._queue,
+            result_type=Closing,
+            task_timeout=task_timeout,
+        )
 
 
 def arrival(entry: str, status: AlertStatus = AlertStatus.FIRING) -> Arrival:

@@ -226,6 +226,16 @@ def test_nobody_more_is_asked_once_it_is_decided():
     assert asked.next_link is None
 
 
+def test_the_next_are_due_when_the_time_of_those_before_is_over():
+    """Not a moment before; and each link once, by its own time."""
+    asked = chain_gate()
+
+    assert asked.link_due(NOW + QUARTER - timedelta(seconds=1)) is None
+    assert asked.link_due(NOW + QUARTER) == CHAIN[0]
+    asked.escalate(CHAIN[0])
+    assert asked.link_due(NOW + QUARTER) is None
+
+
 def test_who_is_asked_later_cannot_answer_before():
     """Their turn comes when those before them had their time; and then those before may still answer."""
     asked = chain_gate(need=2)
