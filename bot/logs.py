@@ -36,9 +36,19 @@ class _Stderr:
 
 
 def configure_logs(
-    form: Literal["json", "text"], output: TextIO | None = None, *, level: int = logging.INFO
+    form: Literal["json", "text"],
+    output: TextIO | None = None,
+    *,
+    level: int = logging.INFO,
+    for_good: bool = True,
 ) -> None:
-    """Send all logs from `level` on to `output`, which is stderr where none is given.  Libraries are heard from warnings on: some log whole bodies below that."""
+    """Send all logs from `level` on to `output`, which is stderr where none is given.
+
+    Libraries are heard from warnings on: some log whole bodies below that.
+
+    Args:
+        for_good: loggers keep what they find here, which is quicker, and nobody can say otherwise later.
+    """
     output = output or cast("TextIO", _Stderr())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -53,7 +63,7 @@ def configure_logs(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         logger_factory=structlog.PrintLoggerFactory(output),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
     handler = logging.StreamHandler(output)
     handler.setFormatter(

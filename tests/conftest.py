@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 
 import pytest
+import structlog
 
 WITH_SERVERS = (
     "tests/activities/",
@@ -51,6 +54,29 @@ WITH_SERVERS = (
 for name in [name for name in os.environ if name.startswith("PARAMEDIC_")]:
     del os.environ[name]  # a developer's own settings must not decide a test
 os.environ["COLUMNS"] = "120"  # what commands print must not depend on the terminal that runs the tests
+
+
+class Stderr:
+    """Standard error as it is when something is written: pytest exchanges it."""
+
+    def write(self, text):
+        return sys.stderr.write(text)
+
+    def flush(self):
+        sys.stderr.flush()
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were():
+    """Logs go to stderr, and what a command that ran in here made of them does not hide those of the next test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    structlog.reset_defaults()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(Stderr()))
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def pytest_ignore_collect(collection_path, config):

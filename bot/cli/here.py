@@ -40,7 +40,7 @@ def who() -> str:
 
 def log_quietly(level: int = logging.ERROR) -> None:
     """Log only what a command does not tell itself, in the way in which it speaks."""
-    configure_logs("json" if speaks_json() else "text", level=level)
+    configure_logs("json" if speaks_json() else "text", level=level, for_good=False)
 
 
 def load_catalog() -> Catalog:

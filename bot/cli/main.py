@@ -155,6 +155,7 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         return Exit.UNREAD
     except OSError as error:
-        complain_of_system(error)
-        return Exit.WRONG
+        if code == Exit.DONE:  # else what went wrong has been said
+            complain_of_system(error)
+            return Exit.WRONG
     return code
