@@ -32,6 +32,8 @@ READERS = 2
 WRITER_PATIENCE = 2.5  # seconds of silence; longer than a lock is waited for, shorter than a sender waits
 READER_PATIENCE = 10.0  # seconds of silence: who counts or sorts much says nothing for a while
 
+_IN_A_COMMAND = 1  # libpq's PQTRANS_ACTIVE
+
 _WAITS = "commits wait for the disk"
 
 _WRITING = (
@@ -149,6 +151,13 @@ class Postgresql:
             use_native_hstore=False,  # nobody needs them, and to look for them costs a question
         )
 
+        known = engine.dialect.is_disconnect
+
+        def is_disconnect(error: Any, connection: Any, cursor: Any) -> bool:
+            return known(error, connection, cursor) or _is_stuck(connection)
+
+        engine.dialect.is_disconnect = is_disconnect  # type: ignore[method-assign, assignment]
+
         @event.listens_for(engine, "do_connect")
         def connect(_: object, __: object, arguments: Any, named: Any) -> Any:
             connection = impatient.ImpatientConnection.connect(*arguments, **named)
@@ -162,6 +171,16 @@ class Postgresql:
                 connection.execute(setting)
 
         return engine
+
+
+def _is_stuck(connection: Any) -> bool:
+    """Return whether a connection that has raised an error is still in the middle of a command.
+
+    A server that stops at the wrong moment was seen to leave one so: every later command was refused
+    because another one was in progress, for ever.
+    """
+    driver = getattr(connection, "pgconn", None)
+    return driver is not None and driver.transaction_status == _IN_A_COMMAND
 
 
 def commit_to_disk(connection: Connection, *, wait: bool) -> None:

@@ -322,6 +322,19 @@ async def test_work_in_flight_when_the_connection_is_lost_is_an_error_and_nothin
     assert (await ledger.read(verify)).state is VerifiedState.OK
 
 
+async def test_a_connection_that_stays_in_the_middle_of_a_command_is_given_up(ledger: Ledger) -> None:
+    """It refuses all later commands, and no error says that it is lost: a new one does the next work."""
+    await ledger.append(entry("before"))
+
+    def leave_in_a_command(transaction: Transaction) -> None:
+        transaction.tables.connection.dbapi_connection.pgconn.send_query(b"SELECT 1")
+
+    with pytest.raises(LedgerError):
+        await ledger.write(leave_in_a_command)
+
+    assert (await ledger.append(entry("after")))[0].seq == 1
+
+
 async def test_a_query_that_is_cut_off_is_asked_again_once(ledger: Ledger, url: str) -> None:
     """A question changes nothing, so it may be repeated."""
     asked: list[int] = []
