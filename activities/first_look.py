@@ -30,11 +30,12 @@ class FirstLook:
         self._loop = asyncio.get_running_loop()
         self._facts: Facts | None = None
         self._task: asyncio.Task[Looked] | None = None
+        self._is_over = False
 
     def begin_soon(self, facts: Facts) -> None:
         """Let it begin.  From any thread, and more than once: a transaction may be repeated."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            self._loop.call_soon_threadsafe(self._begin, facts)
+            self._loop.call_soon_threadsafe(self._begin_unless_over, facts)
 
     async def at(self, facts: Facts) -> Looked:
         """Return what is seen; it begins here where it has not begun with these very facts.
@@ -45,13 +46,21 @@ class FirstLook:
         return await self._begin(facts)
 
     def end(self) -> None:
-        """Look no longer."""
+        """Look no longer, nor begin: whoever is cancelled does not wait for the writer, who may let it begin later."""
+        self._is_over = True
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
+    def _begin_unless_over(self, facts: Facts) -> None:
+        if not self._is_over:
+            self._begin(facts)
+
     def _begin(self, facts: Facts) -> asyncio.Task[Looked]:
         if self._task is None or facts != self._facts:
-            self.end()
+            self._cancel()
             self._facts = facts
             self._task = asyncio.create_task(self._look(facts))
             self._task.add_done_callback(_hear_out)

@@ -483,6 +483,8 @@ def _doubted(transaction: Transaction, assignment: Assignment, receipt: Receipt)
 
 def _object_to_age(connection: Connection, assignment: Assignment, consents: Sequence[Decision]) -> None:
     """Refuse what people agreed to long ago: whoever should have carried it out may have been away since."""
+    if not consents:
+        return  # standing orders do not grow old, and are not made slower by the question
     acted_at = records.last_at(connection, assignment.order.remediation, _ACTED)
     until = holds_until(consents, acted_at=acted_at, pause=assignment.plan.longest_pause)
     if until is not None and datetime.now(UTC) > until:

@@ -94,3 +94,20 @@ async def test_a_look_that_nobody_needs_ends(caplog):
     failing.end()
     del failing
     assert not caplog.records
+
+
+async def test_what_is_over_does_not_begin():
+    """
+    Whoever examined was cancelled before the writer came to it: nothing is measured for nobody.
+    """
+    eyes = Eyes()
+    look = FirstLook(eyes.look)
+    look.end()
+
+    look.begin_soon(NODE_1)
+    later = asyncio.Event()
+    asyncio.get_running_loop().call_soon(later.set)  # after what was to begin, and before its first step
+    await later.wait()
+
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    assert eyes.at == []

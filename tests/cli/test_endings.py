@@ -14,6 +14,7 @@ from activities.freeze_file import FILE_NAME
 from bot.cli import reach
 from bot.cli.exits import Exit
 from tests.cli.terminal import paramedic
+from tests.components import leave_out
 from tests.ledgers import new_ledger
 from tests.records import Telling
 from tests.waiting import as_entry
@@ -105,9 +106,12 @@ def test_a_pipe_that_nobody_reads_is_no_mistake(arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_said_in_one_sentence():
-    """Whoever writes a report into a file must not take half of it for the whole."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_said_in_one_sentence(monkeypatch, unbuffered):
+    """Whoever writes a report into a file must not take half of it for the whole, whenever it is written."""
+    if not Path("/dev/full").exists():
+        leave_out("this system has no /dev/full")
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with open("/dev/full", "wb") as full, start("settings", stdout=full, stderr=subprocess.PIPE) as process:  # noqa: PTH123
         complaint = process.stderr.read().decode()
 
