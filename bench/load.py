@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import fmean, quantiles
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.contenders import Contender
 from bench.processes import ContenderError, usage_of
@@ -29,6 +29,7 @@ WARM_UP = 20  # alerts, not counted
 IDLE = 40  # alerts, one after another
 IDLE_GAP = (0.020, 0.120)  # seconds after each was verified
 BURST = 200  # alerts, one a POST
+BURSTS = 2  # of each contender in a pass
 STORM_ENTRIES = 5000  # entries that repeat
 STORM_GROUP = 50  # of them in a POST
 STORM_ALERTS = 20  # distinct alerts that they repeat
@@ -36,6 +37,8 @@ STORM_NEW = 10  # new alerts among them, one a POST
 CONNECTIONS = 16
 VERIFIED_WITHIN = 60.0  # seconds; a contender that takes longer has lost something
 SETTLE = 1.0  # seconds after a scenario: late actions and follow-up work belong to it
+
+T = TypeVar("T")
 
 Times = dict[str, float]
 """A moment for each target, unix seconds."""
@@ -123,6 +126,16 @@ class Post:
     request: bytes
 
 
+@dataclass(frozen=True)
+class Burst:
+    """One burst: how long it took and what processor time, in seconds, and how long each alert waited."""
+
+    seconds: float
+    cpu: float
+    acks: Sequence[float]  # seconds
+    actions: Sequence[float]  # milliseconds
+
+
 @dataclass
 class Driver:
     """One contender under load."""
@@ -146,19 +159,15 @@ class Driver:
         metrics = {f"{name}_p50": percentile(values, 50) for name, values in samples.items()}
         return metrics | {f"{name}_p95": percentile(values, 95) for name, values in samples.items()}, samples
 
-    async def burst(self) -> tuple[Metrics, Samples]:
+    async def burst(self, number: int = 0) -> Burst:
         """Many new alerts at once, one a POST."""
         before = usage_of(self.contender.roots)
-        tally = await self._run([self.post([f"burst-{n:03}"]) for n in range(BURST)], CONNECTIONS, BURST)
+        posts = [self.post([f"burst-{number}-{n:03}"]) for n in range(BURST)]
+        tally = await self._run(posts, CONNECTIONS, BURST)
         log = await self.sink.log()
         used = usage_of(self.contender.roots).cpu - before.cpu
         last = max(target.verified or 0.0 for target in log.values())
-        acks = [1000 * took for took in tally.acks]
-        return {
-            "burst_rate": BURST / (last - tally.began),
-            "burst_ack_p50": percentile(acks, 50),
-            "burst_cpu": 1000 * used / BURST,
-        }, {"burst_ack": acks, "burst_action": since(tally.sent, first_actions(log))}
+        return Burst(last - tally.began, used, tally.acks, since(tally.sent, first_actions(log)))
 
     async def storm(self) -> tuple[Metrics, Samples]:
         """The same few alerts over and over, and new ones among them."""
@@ -249,11 +258,13 @@ async def measure(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
     for driver in drivers:
         await driver.warm_up()
     found = await idle(drivers)
+    for (metrics, samples), (more, behind) in zip(found, await bursts(drivers), strict=True):
+        metrics.update(more)
+        samples.update(behind)
     for driver, (metrics, samples) in zip(drivers, found, strict=True):
-        for scenario in (driver.burst, driver.storm):
-            more, behind = await scenario()
-            metrics.update(more)
-            samples.update(behind)
+        more, behind = await driver.storm()
+        metrics.update(more)
+        samples.update(behind)
         metrics["memory"] = usage_of(driver.contender.roots).memory
     return found
 
@@ -261,7 +272,8 @@ async def measure(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
 async def idle(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
     """One alert after another, with a pause after each; the contenders in turns, alert by alert.
 
-    What else the machine does, from one second to the next, hits all of them alike.
+    What else the machine does, from one second to the next, hits all of them alike; and each of them
+    comes first as often as the others.
     """
     gaps = random.Random(SEED)
     tallies = [Tally() for _ in drivers]
@@ -273,12 +285,34 @@ async def idle(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
         for driver in drivers:
             await driver.sink.reset()
         for number in range(IDLE):
-            for driver, connection, tally in lanes:
+            for driver, connection, tally in _in_turn(lanes, number):
                 await driver.send(connection, driver.post([f"idle-{number:03}"]), tally)
                 await driver.verified(number + 1)
                 await asyncio.sleep(gaps.uniform(*IDLE_GAP))
     await asyncio.sleep(SETTLE)
     return [await driver.idle_numbers(tally) for driver, tally in zip(drivers, tallies, strict=True)]
+
+
+async def bursts(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
+    """A burst for each contender, and another for each in the opposite order: the machine changes its pace."""
+    done: dict[int, list[Burst]] = {id(driver): [] for driver in drivers}
+    for number in range(BURSTS):
+        for driver in _in_turn(drivers, number):
+            done[id(driver)].append(await driver.burst(number))
+    return [_numbers_of(done[id(driver)]) for driver in drivers]
+
+
+def _in_turn(contenders: Sequence[T], number: int) -> Sequence[T]:
+    return contenders[::-1] if number % 2 else contenders
+
+
+def _numbers_of(done: Sequence[Burst]) -> tuple[Metrics, Samples]:
+    acks = [1000 * took for burst in done for took in burst.acks]
+    return {
+        "burst_rate": BURST * len(done) / sum(burst.seconds for burst in done),
+        "burst_ack_p50": percentile(acks, 50),
+        "burst_cpu": 1000 * sum(burst.cpu for burst in done) / (BURST * len(done)),
+    }, {"burst_ack": acks, "burst_action": [took for burst in done for took in burst.actions]}
 
 
 def first_actions(log: Mapping[str, TargetLog]) -> Times:
