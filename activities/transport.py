@@ -20,9 +20,6 @@ import httpx
 
 from activities.connections import SecretReference, reveal
 
-_LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=15.0)
-"""For one service.  The pool looks at each idle connection for each request, and they take memory."""
-
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -72,7 +69,7 @@ def open_client(
         timeout=httpx.Timeout(timeout.total_seconds(), connect=(connect or timeout).total_seconds()),
         follow_redirects=False,
         trust_env=False,
-        limits=_LIMITS,
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=15.0),
         verify=_trust(httpx.URL(url).scheme),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import nan
 from statistics import median
 
 import psutil
@@ -32,6 +33,17 @@ class Measured:
         return median(self.values)
 
 
+def ratio_of(own: Measured, bare: Measured) -> Measured | None:
+    """Return the ratio of each pass, in which both ran side by side; None where there is nothing to divide by.
+
+    A machine that is slow for a minute is slow for both: between two passes their times differ more than
+    their ratio does.
+    """
+    if not all(bare.values):
+        return None
+    return Measured([mine / theirs for mine, theirs in zip(own.values, bare.values, strict=True)])
+
+
 @dataclass(frozen=True)
 class Target:
     """What the product must keep: `met` judges its values beside the bare program's."""
@@ -42,11 +54,16 @@ class Target:
 
 
 def ratio_at_most(limit: float) -> Target:
-    return Target(f"<= {limit:g} x", lambda own, bare: own.median <= limit * bare.median)
+    return Target(f"<= {limit:g} x", lambda own, bare: _ratio(own, bare) <= limit)
 
 
 def ratio_at_least(limit: float) -> Target:
-    return Target(f">= {limit:g} x", lambda own, bare: own.median >= limit * bare.median)
+    return Target(f">= {limit:g} x", lambda own, bare: _ratio(own, bare) >= limit)
+
+
+def _ratio(own: Measured, bare: Measured) -> float:
+    ratio = ratio_of(own, bare)
+    return nan if ratio is None else ratio.median  # which keeps no target
 
 
 def at_most(limit: float) -> Target:
@@ -92,7 +109,7 @@ Passes = Mapping[str, Sequence[Metrics]]
 
 
 def summarise(passes: Passes) -> list[dict[str, object]]:
-    """Return one entry for each row: medians, ranges, ratio, target, met."""
+    """Return one entry for each row: medians, values, ratio of each pass, target, met."""
     return [
         _summarise_row(row, {name: _measured(row, found) for name, found in passes.items()}) for row in ROWS
     ]
@@ -108,11 +125,15 @@ def _summarise_row(row: Row, measured: Mapping[str, Measured]) -> dict[str, obje
     return {
         "metric": row.metric,
         "label": f"{row.scenario}: {row.label}",
-        **{name: {"median": found.median, "values": found.values} for name, found in measured.items()},
-        "ratio": own.median / bare.median if own and bare and bare.median else None,
+        **{name: _told(found) for name, found in measured.items()},
+        "ratio": _told(ratio_of(own, bare)) if own and bare else None,
         "target": row.target.text if row.target else None,
         "met": row.target.met(own, bare or own) if judged else None,
     }
+
+
+def _told(measured: Measured | None) -> dict[str, object] | None:
+    return None if measured is None else {"median": measured.median, "values": measured.values}
 
 
 def render(summary: Sequence[Mapping[str, object]]) -> Table:
@@ -134,7 +155,7 @@ def render(summary: Sequence[Mapping[str, object]]) -> Table:
         table.add_row(
             f"  {row.label}",
             *(_cell(found.get(name)) for name in (BARE, PARAMEDIC)),
-            _number(found["ratio"]),
+            "" if found["ratio"] is None else _cell(found["ratio"]),
             found["target"],
             {None: "", True: "[green]yes[/]", False: "[red]no[/]"}[found["met"]],
         )
@@ -148,10 +169,8 @@ def _cell(measured: Mapping[str, object] | None) -> str:
     return f"{_number(measured['median'])} \\[{_number(min(values))}..{_number(max(values))}]"
 
 
-def _number(value: float | None) -> str:
+def _number(value: float) -> str:
     """Return about three significant digits: more would pretend."""
-    if value is None:
-        return ""
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 

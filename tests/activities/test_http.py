@@ -1,6 +1,6 @@
 """The HTTP actions against servers that answer, hang, reset, answer half and redirect."""
 
-from __future__ import annotations
+from __future__ import annotations, ssl
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from activities.http import Check, Request, check, request
+from activities.transport import _trust
 from runbooks.errors import FailedError, MeasureError, NotSentError, UnknownOutcomeError
 from tests.components import free_port
 
@@ -371,3 +372,13 @@ async def test_no_error_tells_the_address_or_its_credentials(make_scene):
         await request.perform(SEND, make_scene(endpoints(url)))
 
     assert "canary" not in f"{measured!r} {caught.value}"
+
+
+def test_authorities_are_read_once_and_only_for_tls():
+    """To read them stops everything for 60 ms.  A client that speaks no TLS trusts nobody, should it ever do so."""
+    trusting, plain = _trust("https"), _trust("http")
+
+    assert _trust("https") is trusting
+    assert (trusting.verify_mode, trusting.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert trusting.get_ca_certs()
+    assert (plain.verify_mode, plain.get_ca_certs()) == (ssl.CERT_REQUIRED, [])
