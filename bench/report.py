@@ -155,7 +155,7 @@ def render(summary: Sequence[Mapping[str, object]]) -> Table:
         table.add_row(
             f"  {row.label}",
             *(_cell(found.get(name)) for name in (BARE, PARAMEDIC)),
-            "" if found["ratio"] is None else _cell(found["ratio"]),
+            "" if found["ratio"] is None else _number(found["ratio"]["median"]),
             found["target"],
             {None: "", True: "[green]yes[/]", False: "[red]no[/]"}[found["met"]],
         )

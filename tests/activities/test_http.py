@@ -1,10 +1,11 @@
 """The HTTP actions against servers that answer, hang, reset, answer half and redirect."""
 
-from __future__ import annotations, ssl
+from __future__ import annotations
 
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
