@@ -225,9 +225,8 @@ def _parsed(body: bytes) -> Any:
     """Return the JSON value in `body`; None where it is none, or one that could not be put on record."""
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
-        if (
-            b"\\" in body or not body.isascii()
-        ):  # there may be half a surrogate pair: it cannot be written down
+        if b"\\" in body or not body.isascii():
+            # There may be half a surrogate pair, which cannot be written down.
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None

@@ -159,8 +159,8 @@ class Driver:
         metrics = {f"{name}_p50": percentile(values, 50) for name, values in samples.items()}
         return metrics | {f"{name}_p95": percentile(values, 95) for name, values in samples.items()}, samples
 
-    async def burst(self, number: int = 0) -> Burst:
-        """Many new alerts at once, one a POST."""
+    async def burst(self, number: int) -> Burst:
+        """Many new alerts at once, one a POST; other ones for each `number`."""
         before = usage_of(self.contender.roots)
         posts = [self.post([f"burst-{number}-{n:03}"]) for n in range(BURST)]
         tally = await self._run(posts, CONNECTIONS, BURST)
@@ -295,11 +295,11 @@ async def idle(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
 
 async def bursts(drivers: Sequence[Driver]) -> list[tuple[Metrics, Samples]]:
     """A burst for each contender, and another for each in the opposite order: the machine changes its pace."""
-    done: dict[int, list[Burst]] = {id(driver): [] for driver in drivers}
+    lanes: list[tuple[Driver, list[Burst]]] = [(driver, []) for driver in drivers]
     for number in range(BURSTS):
-        for driver in _in_turn(drivers, number):
-            done[id(driver)].append(await driver.burst(number))
-    return [_numbers_of(done[id(driver)]) for driver in drivers]
+        for driver, done in _in_turn(lanes, number):
+            done.append(await driver.burst(number))
+    return [_numbers_of(done) for _, done in lanes]
 
 
 def _in_turn(contenders: Sequence[T], number: int) -> Sequence[T]:

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 else:
     slack = lazily("bot.slack.conversation")
 
-SWITCH_INTERVAL = 0.002  # seconds; with Python's 0.005 appends wait for seconds under a storm, 0.0005 costs bursts processor time
+SWITCH_INTERVAL = 0.002  # seconds; with Python's own 0.005 appends waited for seconds under `bench.storm`
 COLLECT_AFTER = (5_000, 10, 10)  # Python's own: 700, 10, 10
 SETTLE_EVERY = 5.0  # seconds between two looks at the freeze file
 CATALOG_EVERY = 2.0  # seconds between two looks at the runbooks' folder

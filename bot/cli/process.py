@@ -14,8 +14,8 @@ MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 """For the C library: its threads share what they freed, and give it back: 5 MiB, and no slower, when measured.
-And it asks for large pages, of which the processor finds again more after it had been idle: 5 % of a
-remediation's processor time.  Where the machine gives none, nothing changes."""
+And it asks for large pages, of which the processor finds again more after it had been idle
+(docs/adr/0011).  Where the machine gives none, nothing changes."""
 
 app = new_commands("Run Paramedic.")
 
