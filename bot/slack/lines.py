@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 from bot.slack.headline import PEOPLE_NEEDED, headline
 from bot.slack.message import TEXT_MESSAGE, Message, say
+from bot.slack.status import scope_of
 from bot.slack.text import code, cut, line, moment, person
+from bot.slack.usage import COMMAND
 from runbooks.model.record import Record, RecordKind
 from runbooks.policy.admission import ATTEMPTS_USED_UP
 from runbooks.policy.story import GateStory, Story
@@ -28,7 +30,7 @@ def short_line(story: Story) -> str:
     about = f"{code(story.runbook, 60)} on {code(story.target, 80)}, {code(story.remediation, 20)}"
     if story.ending_reason == ATTEMPTS_USED_UP:  # whoever is called needs the whole pattern
         return f"{PEOPLE_NEEDED} *Somebody has to look.* {line(story.ending_sentence, 900)} ({about})"
-    words = line(f"{headline(story)}", 160)
+    words = line(str(headline(story)), 160)
     why = line(story.ending_sentence, 200)
     known = why and why.split(": ", 1)[-1] not in words
     return f"{words}{f'. {why}' if known else ''} ({about})"
@@ -38,8 +40,7 @@ def system_line(record: Record) -> str:
     """Return, escaped, what is said of the brake, and of an alert that nobody acts on."""
     if record.kind is RecordKind.ALERT_EXPLAINED:
         return f"▲ *An alert is not acted on:* {line(str(record.data.get('sentence', '')), 400)}"
-    scope = str(record.data.get("scope", ""))
-    what = "everything" if scope == "*" else code(scope, 120)
+    what = scope_of(str(record.data.get("scope", "")))
     reason = line(str(record.data.get("reason", "")), 300)
     said = f": {reason}" if reason else "."
     if record.kind is RecordKind.FREEZE:
@@ -74,7 +75,7 @@ def question_without_channel(story: Story, gate: GateStory, trouble: str) -> Mes
     return say(
         f"{line(str(headline(story)), 160)}: {code(story.runbook, 60)}, until {moment(gate.expires_at)}. "
         f"No channel can show it: {line(trouble, 300)}. "
-        f"To see and to answer it: `/runbook status {code(story.remediation, 20).strip('`')}`, "
+        f"To see and to answer it: {code(f'{COMMAND} status {story.remediation}')}, "
         "or the command line."
     )
 
