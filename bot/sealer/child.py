@@ -37,7 +37,7 @@ _NEEDS = (
     "log_format",
 )
 CADENCE = Cadence(urgent=timedelta(seconds=30))
-"""To come costs half a second of a processor, so it comes at most twice a minute."""
+"""To come costs a third of a second of a processor, so it comes at most twice a minute."""
 
 COMPARE_EVERY = timedelta(days=1)
 """How often the whole ledger is compared with what was sealed; at each start, too."""
