@@ -19,6 +19,7 @@ from functools import cache
 import httpx
 
 from activities.connections import SecretReference, reveal
+from activities.pool import Pool
 
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -69,8 +70,7 @@ def open_client(
         timeout=httpx.Timeout(timeout.total_seconds(), connect=(connect or timeout).total_seconds()),
         follow_redirects=False,
         trust_env=False,
-        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=15.0),
-        verify=_trust(httpx.URL(url).scheme),
+        transport=Pool(_trust(httpx.URL(url).scheme)),
     )
 
 
