@@ -39,7 +39,7 @@ from runbooks.model.base import Value
 from runbooks.model.decision import Answer, Decision, Objection, Principal, Refusal, SignedDecision
 from runbooks.model.plan import GateTerms, Link
 from runbooks.model.record import Entry, Record, RecordKind
-from runbooks.policy.gate import Question, objection_to
+from runbooks.policy.gate import Question, objection_to, objection_to_repeating
 from runbooks.policy.story import GateStory, Story, StoryError, read_story
 from runbooks.ports.case import Judgement
 
@@ -213,7 +213,6 @@ class Answers:
         self._hold = hold
         self._wake = asyncio.Event()
         self._told_to_wait: set[str] = set()
-        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def receive(self, click: Click) -> Reception:
         """Make a click durable.  Only then may it be acknowledged.
@@ -271,23 +270,29 @@ class Answers:
             principal = await self._identify(click, story, gate)
         except (PersonRefusedError, NotPermittedError) as error:
             return _objection_to_person(error, gate)
-        if click.answer is Answer.APPROVED and principal.key in {
-            each.key for each in gate.given(click.answer)
-        }:
-            return Objection(refusal=Refusal.ANSWERED_ALREADY, sentence="you have already answered")
+        question = _question(story, gate)
+        consented = principal.key in {each.key for each in gate.given(question.consent)}
+        if (repeated := objection_to_repeating(click.answer, consented=consented)) is not None:
+            return repeated
         given = click if click.reason else click.model_copy(update={"reason": "to be said in the form"})
-        return objection_to(_decision(given, story, gate, principal), _question(story, gate))
+        return objection_to(_decision(given, story, gate, principal), question)
 
     async def run(self) -> None:
         """Deliver clicks until cancelled, those of an earlier process included."""
+        under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as deliveries:
             while True:
                 self._wake.clear()
-                claimed = await self._claim()
+                room = AT_ONCE - len(under_way)
+                claimed = await self._claim(room)
                 for click in claimed:
-                    deliveries.create_task(self._deliver_in_time(click))
-                if len(claimed) < AT_ONCE:  # else there may be more, and nobody will say so
+                    task = deliveries.create_task(self._deliver_in_time(click))
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
+                if len(claimed) < room:
                     await self._next_round()
+                else:  # there may be more, and nobody will say so
+                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
 
     async def _next_round(self) -> None:
         try:
@@ -296,11 +301,11 @@ class Answers:
         except TimeoutError:
             return
 
-    async def _claim(self) -> list[Click]:
+    async def _claim(self, room: int) -> list[Click]:
         now = self._clock()
         try:
             return await self._ledger.write(
-                lambda transaction: claim_clicks(transaction, AT_ONCE, at=now, hold=self._hold)
+                lambda transaction: claim_clicks(transaction, room, at=now, hold=self._hold)
             )
         except LedgerError as error:
             LOG.warning("clicks cannot be read", error=str(error))
@@ -309,7 +314,7 @@ class Answers:
     async def _deliver_in_time(self, click: Click) -> None:
         """Make one attempt.  What is not done when the claim runs out is claimed and tried again."""
         try:
-            async with self._places, asyncio.timeout(self._hold.total_seconds() * 0.8):
+            async with asyncio.timeout(self._hold.total_seconds() * 0.8):
                 await self._deliver(click)
         except (AwayError, LedgerError, TimeoutError) as error:
             LOG.warning("click not delivered yet", click=click.id, gate=click.gate, error=str(error))

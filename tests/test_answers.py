@@ -126,6 +126,33 @@ async def test_a_click_reaches_the_workflow_sealed_and_bound(scene):
     assert scene.voice.told.empty()
 
 
+async def test_no_more_clicks_are_claimed_than_can_be_delivered_at_once(scene):
+    """
+    Temporal takes its time: what finds no place waits in the inbox, where other processes find it too.
+    """
+    answers, decide = answers_module.AT_ONCE + 5, scene.house.decide
+    asked, may_go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def decide_slowly(workflow_id, signed):
+        asked.release()
+        await may_go_on.wait()
+        return await decide(workflow_id, signed)
+
+    scene.house.decide = decide_slowly
+    await scene.house.keep()
+    for number in range(answers):
+        await scene.answers.receive(scene.house.click(f"U{number}", Answer.APPROVED))
+        scene.people.groups[f"slack:T1/U{number}"] = ("sre-oncall",)
+    claimed = text("select count(*) from inbox where kind = 'click' and claimed_until is not null")
+
+    async with scene.running():
+        for _ in range(answers_module.AT_ONCE):
+            await asked.acquire()
+        assert await scene.house.ledger.read(lambda c: c.execute(claimed).scalar_one()) == answers - 5
+        may_go_on.set()
+        await scene.until_done()
+
+
 async def test_a_click_is_durable_before_anybody_is_asked(scene):
     """
     Once `receive` has returned, the click is on record and waiting, though nobody delivers yet.

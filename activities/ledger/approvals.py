@@ -25,7 +25,7 @@ from runbooks.model.decision import Answer, Decision, Doubt, Objection, Refusal,
 from runbooks.model.plan import GateTerms, Link
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
 from runbooks.policy.endings import whole
-from runbooks.policy.gate import HALTING, Question, objection_to
+from runbooks.policy.gate import Question, objection_to, objection_to_repeating
 from runbooks.ports.case import Hearing
 
 _COLUMNS = ("decision", "gate", "principal", "remediation", "plan_digest")
@@ -104,8 +104,9 @@ def _objection(transaction: Transaction, decision: Decision, asked: Record, at: 
         return Objection(refusal=Refusal.CLOSED, sentence=f"this request is already {closed.outcome}")
     if at >= min(decision.expires_at, datetime.fromisoformat(asked.data["expires_at"])):
         return Objection(refusal=Refusal.EXPIRED, sentence="this answer came after the request had expired")
-    if decision.answer not in HALTING and _has_answered(transaction.connection, decision):
-        return Objection(refusal=Refusal.ANSWERED_ALREADY, sentence="you have already answered")
+    consented = _has_answered(transaction.connection, decision)
+    if (repeated := objection_to_repeating(decision.answer, consented=consented)) is not None:
+        return repeated
     question = _question(transaction, decision.remediation, asked)
     if question.in_doubt and (objection := _objection_to_verdict(transaction, decision)) is not None:
         return objection

@@ -110,9 +110,8 @@ class Gate:
             return _object(Refusal.CLOSED, f"this request is already {self.state}: {self.sentence}")
         if now >= self.expires_at:
             return _object(Refusal.EXPIRED, "this request has expired")
-        if decision.answer not in HALTING and self._has_consented(decision):
-            return _object(Refusal.ANSWERED_ALREADY, "you have already answered")
-        return objection_to(decision, self.question)
+        repeated = objection_to_repeating(decision.answer, consented=self._has_consented(decision))
+        return repeated or objection_to(decision, self.question)
 
     def record(self, signed: SignedDecision) -> None:
         """Count an answer that nobody objects to.
@@ -169,6 +168,13 @@ class Gate:
     def _settle(self, state: GateState, sentence: str) -> None:
         self.state = state
         self.sentence = sentence
+
+
+def objection_to_repeating(answer: Answer, *, consented: bool) -> Objection | None:
+    """Return why `answer` does not count from somebody who said yes before, where they did; None if it may."""
+    if consented and answer not in HALTING:
+        return _object(Refusal.ANSWERED_ALREADY, "you have already answered")
+    return None
 
 
 def objection_to(decision: Decision, question: Question) -> Objection | None:
