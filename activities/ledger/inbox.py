@@ -247,7 +247,7 @@ def _with_recordable_texts(alert: Alert) -> Alert:
 
 
 def _alert_body(entry: InboxEntry) -> dict[str, Any] | None:
-    return recordable(entry.alert.model_dump(mode="json")) if entry.alert else None
+    return entry.alert.model_dump(mode="json") if entry.alert else None  # its texts are recordable: _offer
 
 
 def _entry_of(delivery: Delivery, at: datetime, number: int) -> InboxEntry:
