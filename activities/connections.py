@@ -88,7 +88,7 @@ class HostConnection(_Connection):
     """
 
     address: str
-    port: int = 22
+    port: int = Field(default=22, ge=1, le=65535)
     user: str
     host_key: str
     private_key: SecretReference

@@ -12,8 +12,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from bot.mistakes import explain
 from runbooks.errors import ParamedicError
 
 PREFIX = "PARAMEDIC_"
@@ -147,6 +156,17 @@ class Settings(BaseModel):
     log_format: Literal["json", "text"] = "json"
     """`text` for people at a terminal."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _says_something(cls, value: object) -> object:
+        # Docker Compose makes an empty variable of `${X:-}`.  An empty path would be the folder where one
+        # is, and an empty list of tokens one that nobody meant.
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("is empty; give it a value, or take it away")
+        if isinstance(value, list) and not all(item.strip() for item in value):
+            raise ValueError("holds one that is empty; take it away with its comma")
+        return value
+
     @model_validator(mode="after")
     def _tokens_go_with_slack(self) -> Self:
         tokens = (self.slack_bot_token, self.slack_app_token, self.slack_signing_secrets)
@@ -158,8 +178,6 @@ class Settings(BaseModel):
             raise ValueError(
                 "PARAMEDIC_SLACK_SIGNING_SECRETS are for PARAMEDIC_SLACK_MODE=http: set it, or take them away"
             )
-        if any(not secret.get_secret_value().strip() for secret in self.slack_signing_secrets):
-            raise ValueError("PARAMEDIC_SLACK_SIGNING_SECRETS holds one that is empty")
         return self
 
     @property
@@ -192,7 +210,10 @@ class Settings(BaseModel):
             if not variable.startswith(PREFIX):
                 continue
             name = variable.removeprefix(PREFIX).lower()
-            named[name] = [item for item in text.split(",") if item] if name in lists else text
+            # `new,` is a list of one: the variable for the old token may have gone.
+            items = [item for item in text.split(",") if item]
+            listed = items if any(map(str.strip, items)) else ""
+            named[name] = listed if name in lists else text
         try:
             return cls.model_validate(named)
         except ValidationError as error:
@@ -203,9 +224,11 @@ def _explain(error: ValidationError) -> str:
     """Say what is wrong with which variable, without repeating its value: it may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
-        name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-        known = problem["type"] != "extra_forbidden"
-        lines.append(
-            f"{name}: {problem['msg'] if known else 'there is no such setting; see docs/settings.md'}"
-        )
+        sentence = explain(problem, Settings, _variable)
+        # Several that do not go together are named in the sentence itself.
+        lines.append(f"{_variable(problem['loc'][0])}: {sentence}" if problem["loc"] else sentence)
     return "\n".join(lines)
+
+
+def _variable(name: object) -> str:
+    return PREFIX + str(name).upper()

@@ -72,7 +72,7 @@ def test_a_misspelt_setting_is_named_without_a_traceback():
     result = paramedic("settings", dtaa="x")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "PARAMEDIC_DTAA: there is no such setting; see docs/settings.md\n"
+    assert result.stderr == "PARAMEDIC_DTAA: there is no such setting; did you mean PARAMEDIC_DATA?\n"
 
 
 @pytest.mark.slow
