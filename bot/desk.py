@@ -217,8 +217,12 @@ class Desk:
         stream = await self._ledger.read(lambda connection: stream_of(connection, asked.remediation))
         for record in stream:
             if record.kind is RecordKind.DECISION and record.data["decision"]["id"] == asked.answer:
-                counts = record.outcome == "accepted"
-                return Judged(counts=counts, objection=record.data["objection"]).model_dump(mode="json")
+                judged = Judged(
+                    counts=record.outcome == "accepted",
+                    objection=record.data["objection"],
+                    refusal=record.data.get("refusal", ""),
+                )
+                return judged.model_dump(mode="json")
         return Judged().model_dump(mode="json")
 
     async def _story(self, remediation: str) -> Story | None:

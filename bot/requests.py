@@ -179,8 +179,10 @@ class Judged(Value):
 
     Attributes:
         counts: None where nobody has judged it yet.
-        objection: why it does not count.
+        objection: why it does not count, for people.
+        refusal: the same in one word (`runbooks.model.decision.Refusal`), which is never renamed.
     """
 
     counts: bool | None = None
     objection: str = ""
+    refusal: str = ""

@@ -10,6 +10,7 @@
     +-- MeasureError           a check could not be measured
     +-- RefusedError           a rule of the house forbids it
     +-- LedgerError            the ledger cannot be read or written
+        +-- LedgerAwayError    not now: its server is away, or somebody else holds its lock
 
 `code` is stable: records and metrics use it.  The class name is the Temporal failure type.
 Neither is ever renamed.
@@ -111,3 +112,9 @@ class LedgerError(ParamedicError):
     """The ledger cannot be read or written.  Nothing is done without it."""
 
     code = "ledger_unavailable"
+
+
+class LedgerAwayError(LedgerError):
+    """The ledger's database does not answer now.  Nothing has to be put right before it is tried again."""
+
+    code = "ledger_away"

@@ -96,6 +96,11 @@ class Postgres:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(30)
 
+    def stop_when_all_have_gone(self) -> None:
+        """Let it take nobody any more, and stop when those who are connected have gone."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
     def stop_at_once(self) -> None:
         """Stop it as `pg_ctl stop -m immediate` does: without a checkpoint, as a crash would."""
         assert self._process is not None

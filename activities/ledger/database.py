@@ -48,6 +48,9 @@ class Database(Protocol):
     def explain(self, error: Exception) -> tuple[str, str]:
         """Return what is wrong, in the database's words, and what an operator can do about it."""
 
+    def is_away(self, error: Exception) -> bool:
+        """Return whether it does not answer now, so that the same may succeed later with nothing put right."""
+
 
 def database_of(url: str) -> Database:
     """Return the database that `url` names.

@@ -76,6 +76,34 @@ _BY_WORD = {
 }
 """For what goes wrong while connecting: there is no code then."""
 
+_AWAY_STATES = (
+    "08",  # the connection failed
+    "25P03",  # this process had stood still
+    "40",  # what others did came in between
+    "53300",  # too many connections
+    "55P03",  # another process holds its lock
+    "57P01",  # it stops
+    "57P02",  # one of its processes crashed
+    "57P03",  # it starts, or stops
+    "57P05",  # it cut off who had been idle
+)
+"""The codes, by their beginning, of what passes with nothing put right."""
+
+_AWAY_WORDS = (
+    "failed to resolve host",
+    "Is the server running",  # libpq asks so whenever nobody takes the connection
+    "timeout expired",
+    "closed the connection unexpectedly",
+    "has said nothing for",  # ours
+    "the database system is",  # starting up, shutting down, in recovery mode
+    "too many clients",
+    "too many connections",
+    "connection slots are reserved",
+    "terminating connection",
+)
+"""The same where there is no code.  A server that speaks another language than English is not understood
+before it knows who connects: it is taken for wrong then, and not for away."""
+
 
 class Postgresql:
     """A database of PostgreSQL."""
@@ -131,16 +159,21 @@ class Postgresql:
 
         Its details are left out: they would repeat what stands in the rows.
         """
-        original: Any = getattr(error, "orig", None) or error
-        state = getattr(original, "sqlstate", None) or ""
-        said = getattr(getattr(original, "diag", None), "message_primary", None) or str(original)
-        cause = " ".join(said.split())
+        state, cause = _told(error)
         by_state = (remedy for sign, remedy in _BY_STATE.items() if state.startswith(sign))
         by_word = (remedy for sign, remedy in _BY_WORD.items() if not state and sign in cause)
         unknown = (
             "look at the log of PostgreSQL" if state else "see to it that PostgreSQL runs and can be reached"
         )
         return cause, next(by_state, None) or next(by_word, unknown)
+
+    def is_away(self, error: Exception) -> bool:
+        """Return whether it does not answer now; what is not known to pass is wrong."""
+        state, cause = _told(error)
+        if state:
+            return state.startswith(_AWAY_STATES)
+        is_lost: bool = getattr(error, "connection_invalidated", False)
+        return is_lost or any(sign in cause for sign in _AWAY_WORDS)
 
     def _engine(self, *, pool_size: int, settings: tuple[str, ...], patience: float) -> Engine:
         engine = create_engine(
@@ -171,6 +204,14 @@ class Postgresql:
                 connection.execute(setting)
 
         return engine
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """Return PostgreSQL's code, empty where there is none, and its words on one line."""
+    original: Any = getattr(error, "orig", None) or error
+    state = getattr(original, "sqlstate", None) or ""
+    said = getattr(getattr(original, "diag", None), "message_primary", None) or str(original)
+    return state, " ".join(said.split())
 
 
 def _is_stuck(connection: Any) -> bool:

@@ -7,6 +7,7 @@ another; `synchronous=FULL` is what makes a commit survive a power cut.
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ _REMEDIES = {
     "malformed": "restore it from a backup, then verify it",
     "not a database": "the path names another file",
 }
+
+_PRIMARY = 0xFF  # of SQLite's error codes, these bits are the code; the others say more of it
 
 
 class Sqlite:
@@ -90,6 +93,12 @@ class Sqlite:
         cause = str(getattr(error, "orig", None) or error)
         remedy = next((text for sign, text in _REMEDIES.items() if sign in cause), None)
         return cause, remedy or "look at the file and its disk"
+
+    def is_away(self, error: Exception) -> bool:
+        """Return whether somebody else holds its lock."""
+        original: Any = getattr(error, "orig", None) or error
+        code: int = getattr(original, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        return code & _PRIMARY in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def commit_to_disk(connection: Connection, *, wait: bool) -> None:

@@ -29,7 +29,7 @@ from activities.ledger import records
 from activities.ledger.database import READERS, Database, commit_to_disk, database_of
 from activities.ledger.migrations import prepare_schema
 from activities.ledger.transaction import Tails, Transaction
-from runbooks.errors import LedgerError
+from runbooks.errors import LedgerAwayError, LedgerError
 from runbooks.model.record import Entry, Record, RecordKind
 
 __all__ = ["Ledger", "Transaction"]
@@ -98,6 +98,7 @@ class Ledger:
         date; without, both are errors.
 
         Raises:
+            LedgerAwayError: the database does not answer now.
             LedgerError: the database cannot be used.
         """
         database = database_of(url)
@@ -398,4 +399,5 @@ def _resolve(outcomes: list[_Outcome]) -> None:
 def _unusable(database: Database, verb: str, error: Exception) -> LedgerError:
     """Return the error for `error`, with what an operator can do about it."""
     cause, remedy = database.explain(error)
-    return LedgerError(f"the ledger {database} cannot be {verb} ({cause}): {remedy}")
+    kind = LedgerAwayError if database.is_away(error) else LedgerError
+    return kind(f"the ledger {database} cannot be {verb} ({cause}): {remedy}")

@@ -19,9 +19,9 @@ from bot.cli.reach import Reach, judged, reach
 from bot.cli.runbook_card import plan_card
 from bot.cli.terminal import AsJson, confirm, end_with, new_commands, show_err, show_json, show_line
 from bot.open_gates import split_name
-from bot.requests import AnswerRequest, LookRequest, OpenQuestion
+from bot.requests import AnswerRequest, Judged, LookRequest, OpenQuestion
 from bot.visible import visible
-from runbooks.model.decision import Answer
+from runbooks.model.decision import Answer, Refusal
 from runbooks.model.plan import Plan
 
 app = new_commands("Answer what people are asked.")
@@ -169,13 +169,13 @@ def _answer(
         )
         end_with(Exit.WAITING, sentence, "not_judged")
     if not found.counts:
-        end_with(Exit.NO, _objection_words(found.objection), "does_not_count")
+        end_with(Exit.NO, _objection_words(found), "does_not_count")
     if not as_json:
         show_line(Text(f"Your answer counts: {WORDS[answer]}.", style="green"))
 
 
-def _objection_words(objection: str) -> str:
-    said = f"Your answer does not count: {objection}."
-    if not objection.startswith("you are not in"):
+def _objection_words(found: Judged) -> str:
+    said = f"Your answer does not count: {found.objection}."
+    if found.refusal != Refusal.NOT_A_MEMBER:
         return said
     return f"{said} The connections file lists a group's members, beside Slack; see who you are: paramedic login who"

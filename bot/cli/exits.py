@@ -34,6 +34,7 @@ BY_ERROR = {
     "person_refused": Exit.REFUSED,
     "nothing_asked": Exit.NO,
     "away": Exit.UNREACHABLE,
+    "ledger_away": Exit.UNREACHABLE,
     "unreachable": Exit.UNREACHABLE,
 }
 """Errors of the house, by their code, that do not end with `WRONG`."""

@@ -16,7 +16,6 @@ from activities.ledger.anchors import read_anchors
 from activities.ledger.bundles import bundle, verify_bundle
 from activities.ledger.exports import FORMAT, export, verify_export
 from activities.ledger.findings import CannotTellError, Verification, VerifiedState
-from activities.ledger.migrations import migrate_apart
 from activities.ledger.notes import KeyTextWrongError, PublicKey
 from activities.ledger.records import after, size, streams_recent
 from activities.ledger.roles import render_roles
@@ -355,7 +354,7 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: paramedic ledger migrate
     """
-    migrate_apart(settings().ledger)
+    Ledger.open(settings().ledger).close()
     if as_json:
         show_json({"revision": REVISION})
     else:

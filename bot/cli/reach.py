@@ -25,7 +25,7 @@ from bot.cli.terminal import ToldError, complain, settings, waiting_for
 from bot.desk import Asker
 from bot.logins import LoginError
 from bot.requests import ASK_PATH, Judged, JudgedRequest, Request, RunRequest
-from runbooks.errors import LedgerError, ParamedicError
+from runbooks.errors import LedgerAwayError, LedgerError, ParamedicError
 
 if TYPE_CHECKING:
     import httpx
@@ -160,6 +160,7 @@ def reach() -> Iterator[Reach]:
 
     Raises:
         LoginError: there is a login that does not count any more.
+        LedgerAwayError: there is no login, and the ledger here does not answer now.
         LedgerError: there is no login, and no ledger here.
     """
     login = read_login()
@@ -169,6 +170,8 @@ def reach() -> Iterator[Reach]:
     with ExitStack() as stack:
         try:
             ledger = stack.enter_context(open_ledger())
+        except LedgerAwayError:
+            raise  # it is there: nobody has to look elsewhere
         except LedgerError as error:
             if settings().ledger_url is not None:
                 raise

@@ -9,8 +9,10 @@ import pytest
 
 from activities.ledger.records import stream_of
 from activities.ledger.store import Ledger
+from bot import desk
 from bot.cli import answers
 from bot.requests import Judged
+from runbooks.model.decision import Refusal
 from runbooks.model.record import RecordKind
 from tests.cli.terminal import paramedic
 from tests.ledgers import new_ledger
@@ -136,3 +138,20 @@ def test_says_whether_the_answer_counts(home, monkeypatch, judged, code, out, er
     assert out in result.stdout
     assert err in result.stderr
     assert json.loads(as_json.stdout)["counts"] is judged.counts
+
+
+def test_a_script_is_told_why_in_one_word(home, told, monkeypatch):
+    """The sentence may be put otherwise one day; the complaint beside it is that of everybody."""
+    monkeypatch.setattr(desk.secrets, "token_hex", lambda _: "1")
+    said = {"objection": "you are not in sre-oncall", "refusal": Refusal.NOT_A_MEMBER.value}
+    told.answered("approved", "refused", id="cli-1", **said)
+    ledger = new_ledger(home["data"] / "ledger.db")
+    asyncio.run(ledger.append(as_entry(told.records[-1])))
+    ledger.close()
+
+    result = paramedic("approve", "R-7F3K2Q", "--yes", "--json", "--wait", "0", **home)
+
+    gate = {"answer": "cli-1", "remediation": "R-7F3K2Q", "gate": told.gate}
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {**gate, "counts": False, **said})
+    assert json.loads(result.stderr)["code"] == "does_not_count"
+    assert json.loads(result.stderr)["error"].endswith("see who you are: paramedic login who")

@@ -17,7 +17,7 @@ from runbooks.errors import ParamedicError
 from tests.cli.installation import WHO, Installation
 from tests.cli.terminal import paramedic
 from tests.cli.there import Port
-from tests.docs.pages import table
+from tests.docs.pages import blocks, table
 
 KEEP_RUNNING = {"up", "serve", "worker", "sealer"}
 """They end when they are told to, and log JSON."""
@@ -205,6 +205,15 @@ def test_the_page_has_every_exit_code_in_its_own_words():
     rows = [(int(code), name, means) for code, name, means in table("docs/cli.md", "exit code")]
 
     assert rows == [(each.value, each.name.lower(), each.meaning) for each in Exit]
+
+
+def test_the_page_shows_all_that_is_told_of_an_answer(house):
+    """Scripts pick from it."""
+    (shown,) = blocks("docs/cli.md", "json")
+
+    told = json.loads(run(house, "approve", ROWS["approve"].good, "here", "--json").stdout)
+
+    assert list(json.loads(shown.text)) == list(told)
 
 
 def test_every_error_with_a_code_of_its_own_is_one_that_there_is():

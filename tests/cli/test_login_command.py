@@ -10,6 +10,7 @@ import pytest
 
 from activities.freeze_file import FILE_NAME
 from activities.ledger.logins import LoginEnding
+from bot import desk
 from bot.cli.login_file import FILE, StoredLogin
 from bot.cli.reach import ToldError
 from bot.cli.reach import there as reached
@@ -146,6 +147,30 @@ def test_an_answer_is_a_click_of_that_person(there, ann):
     assert "Restart checkout" in result.stderr
     assert "Approve this plan on checkout?" in result.stderr
     assert (click.person, click.via, click.gate) == (ANN, f"cli:{kept(ann).login}", told.gate)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "objection", "refusal", "code"),
+    [
+        ("refused", "you have already answered", "answered_already", 1),
+        ("accepted", "", "", 0),
+    ],
+)
+def test_what_became_of_an_answer_is_told_as_at_the_machine(
+    there, ann, monkeypatch, outcome, objection, refusal, code
+):
+    """In the words of the record, and in the one word of its refusal."""
+    monkeypatch.setattr(desk.secrets, "token_hex", lambda _: "1")
+    told = Telling().admitted().planned().asked()
+    told.answered("approved", outcome, id="cli-1", objection=objection, refusal=refusal)
+    there.way.ledger.write_now(lambda t: [t.append(as_entry(each)) for each in told.records])
+
+    result = paramedic("approve", "r-7f3k2q", "--yes", "--json", "--wait", "0", **ann)
+
+    shown = json.loads(result.stdout)
+    assert (result.exit_code, shown["counts"]) == (code, outcome == "accepted")
+    assert (shown["objection"], shown["refusal"]) == (objection, refusal)
+    assert "paramedic login who" not in result.stderr
 
 
 def test_an_answer_whose_login_ends_while_slack_is_asked_is_not_taken(there, ann, monkeypatch):

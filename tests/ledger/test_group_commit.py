@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import text
 
 from activities.ledger import records, sqlite
+from activities.ledger.database import database_of
 from activities.ledger.store import Ledger, Transaction
 from activities.ledger.verification import VerifiedState, verify
-from runbooks.errors import LedgerError, RefusedError
+from runbooks.errors import LedgerAwayError, LedgerError, RefusedError
 from tests.ledger.material import BOTH, SQLITE, entry
 
 pytestmark = BOTH
@@ -151,13 +152,33 @@ async def test_a_lock_held_by_another_process_is_an_error_after_a_while(
     holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("begin immediate")
     try:
-        with pytest.raises(LedgerError, match="another process holds its lock"):
+        with pytest.raises(LedgerAwayError, match="another process holds its lock"):
             await ledger.append(entry("a"))
         holder.execute("rollback")
         assert (await ledger.append(entry("a")))[0].seq == 0
     finally:
         holder.close()
         ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "is_away"),
+    [
+        (sqlite3.SQLITE_BUSY, True),
+        (sqlite3.SQLITE_BUSY_RECOVERY, True),  # somebody mends what a crash left
+        (sqlite3.SQLITE_LOCKED, True),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_READONLY, False),
+        (sqlite3.SQLITE_CORRUPT, False),
+        (sqlite3.SQLITE_NOTADB, False),
+    ],
+)
+def test_what_passes_is_known_by_sqlite_s_code(code: int, is_away: bool) -> None:
+    """Not by its words, in which a file may be called `database is locked.db`."""
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = code
+
+    assert database_of("sqlite:////ledger.db").is_away(error) is is_away
 
 
 @SQLITE

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
 from activities.ledger import checkpoints, postgresql, records
+from activities.ledger.database import database_of
 from activities.ledger.roles import READER, SEALER, WRITER, render_roles
 from activities.ledger.store import Ledger
 from activities.ledger.transaction import Tail, Tails, Transaction
 from activities.ledger.verification import VerifiedState, verify
 from bot.http.receiver import DEADLINE
-from runbooks.errors import LedgerError
+from runbooks.errors import LedgerAwayError, LedgerError
 from tests.components import free_port
 from tests.ledger.material import POSTGRESQL, admitted, call, delivery, entry, received, tamper
-from tests.postgres import OWNER, PASSWORD, Postgres, driver_url
+from tests.postgres import OWNER, PASSWORD, Postgres, driver_url, postgres
 
 pytestmark = POSTGRESQL
 
@@ -207,7 +211,7 @@ async def test_a_lock_that_another_process_holds_is_an_error_after_a_while(ledge
     """Nobody waits for ever; the error says what is wrong; and afterwards it goes on."""
     with psycopg.connect(driver_url(url)) as holder:
         holder.execute("select * from head for update")
-        with pytest.raises(LedgerError, match="another process holds its lock"):
+        with pytest.raises(LedgerAwayError, match="another process holds its lock"):
             await ledger.append(entry("a"))
 
     assert (await ledger.append(entry("a")))[0].seq == 0
@@ -315,7 +319,7 @@ async def test_work_in_flight_when_the_connection_is_lost_is_an_error_and_nothin
         transaction.flush()
         cut_all(url)
 
-    with pytest.raises(LedgerError, match="the server was stopped"):
+    with pytest.raises(LedgerAwayError, match="the server was stopped"):
         await ledger.write(cut_off)
 
     assert (await ledger.append(entry("a"), entry("b")))[0].seq == 0
@@ -329,7 +333,7 @@ async def test_a_connection_that_stays_in_the_middle_of_a_command_is_given_up(le
     def leave_in_a_command(transaction: Transaction) -> None:
         transaction.tables.connection.dbapi_connection.pgconn.send_query(b"SELECT 1")
 
-    with pytest.raises(LedgerError):
+    with pytest.raises(LedgerAwayError):
         await ledger.write(leave_in_a_command)
 
     assert (await ledger.append(entry("after")))[0].seq == 1
@@ -377,7 +381,7 @@ async def test_a_server_that_stands_still_is_an_error_and_not_a_wait_for_ever(
         with server.standing_still():
             asked = (ledger.append(entry("b")), ledger.append(entry("c")), ledger.read(records.size))
             lost = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(each) for each in lost] == [LedgerError] * 3, lost
+        assert [type(each) for each in lost] == [LedgerAwayError] * 3, lost
         assert (await ledger.append(entry("b")))[0].event_id == "b"
         assert (await ledger.read(verify)).state is VerifiedState.OK
     finally:
@@ -415,7 +419,9 @@ async def test_one_lost_connection_is_one_error_for_all_who_share_the_commit(
     gate.set()
     await held
 
-    assert {type(each) for each in await asyncio.gather(*several, return_exceptions=True)} == {LedgerError}
+    assert {type(each) for each in await asyncio.gather(*several, return_exceptions=True)} == {
+        LedgerAwayError
+    }
     assert len(tried) == 1
 
 
@@ -440,6 +446,134 @@ def test_errors_say_what_to_do_and_never_the_password(server: Postgres) -> None:
     assert "see to it that PostgreSQL runs" in refused(closed)
     assert "see to it that PostgreSQL runs" in refused(f"{closed}?password=wrong-secret")
     assert "is not a database URL" in refused(f"postgres//{OWNER}:{PASSWORD}@db/ledger")
+
+
+def kind_of(url: str) -> type[LedgerError]:
+    """Return the error with which this ledger is not opened."""
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(url)
+    return caught.type
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], object]) -> Iterator[str]:
+    """Give the URL of something that takes connections, and does no more with them than this."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as peers:
+
+        def serve() -> None:
+            with suppress(OSError):  # nobody listens any more
+                while True:
+                    answer(peers.enter_context(listening.accept()[0]))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"postgresql+psycopg://ann@127.0.0.1:{listening.getsockname()[1]}/ledger"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_server_that_cannot_be_reached_may_be_tried_again(tmp_path: Path) -> None:
+    """No machine of that name, nobody there, or somebody who hangs up, or says nothing."""
+    with answering(socket.socket.close) as hangs_up, answering(lambda _: None) as says_nothing:
+        for url in (
+            "postgresql+psycopg://ann@nowhere.invalid/ledger",
+            f"postgresql+psycopg://ann@127.0.0.1:{free_port()}/ledger",
+            f"postgresql+psycopg://ann@/ledger?host={tmp_path}",
+            hangs_up,
+            says_nothing,
+        ):
+            assert kind_of(url) is LedgerAwayError, url
+
+
+def test_a_server_that_takes_nobody_now_may_be_tried_again(server: Postgres) -> None:
+    """It says so before it knows who asks, so there are only its words."""
+    with as_owner(server.database()) as owner:
+        owner.execute("create user only_one password 'pw' connection limit 1")
+        busy = server.url(owner.info.dbname, user="only_one", password="pw")
+    with as_owner(busy):
+        assert kind_of(busy) is LedgerAwayError
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "FATAL:  sorry, too many clients already",
+        "FATAL:  remaining connection slots are reserved for non-replication superuser connections",
+        "FATAL:  the database system is starting up",
+        "FATAL:  the database system is in recovery mode",
+        "FATAL:  terminating connection due to administrator command",
+        "PostgreSQL has said nothing for 2.5 s",
+    ],
+)
+def test_what_a_server_says_that_takes_nobody_is_known(said: str) -> None:
+    """In the words of PostgreSQL 15; each is rare, or takes long, to be seen in a test."""
+    error = psycopg.OperationalError(f'connection to server at "db", port 5432 failed: {said}')
+
+    assert database_of("postgresql://db/ledger").is_away(error)
+
+
+def test_a_server_that_shuts_down_may_be_tried_again() -> None:
+    """It waits for those who are connected, and takes nobody else."""
+    with postgres(fsync=False) as server:
+        url = server.database()
+        with as_owner(url):
+            server.stop_when_all_have_gone()
+            deadline = time.monotonic() + 10
+            while "the database system is shutting down" not in refused(url):
+                assert time.monotonic() < deadline
+            assert kind_of(url) is LedgerAwayError
+
+
+@pytest.mark.parametrize(
+    ("state", "is_away"),
+    [
+        ("08006", True),  # the connection failed
+        ("25P03", True),  # this process had stood still
+        ("40001", True),  # a replica had to go on
+        ("53300", True),  # too many connections
+        ("55P03", True),  # somebody holds the lock
+        ("57P01", True),  # the server was stopped
+        ("57P02", True),  # one of its processes crashed
+        ("57P03", True),  # it starts
+        ("57P05", True),  # it cut off who idled
+        ("23505", False),  # a rule of ours
+        ("25006", False),  # it only reads
+        ("28P01", False),  # the password
+        ("3D000", False),  # no such database
+        ("42501", False),  # no permission
+        ("42P01", False),  # no such table
+        ("53100", False),  # the disk is full
+        ("57P04", False),  # the database was dropped
+        ("XX001", False),  # damaged
+    ],
+)
+def test_what_passes_is_known_by_the_server_s_code(state: str, is_away: bool) -> None:
+    """Its words may be in any language."""
+    error = psycopg.errors.lookup(state)("das ist schiefgegangen")
+
+    assert database_of("postgresql://db/ledger").is_away(error) is is_away
+
+
+def test_what_is_wrong_is_not_tried_again(server: Postgres) -> None:
+    """The server answers, or is not even asked: somebody has to put something right."""
+    there = server.url("postgres")
+    with as_owner(there) as owner:
+        owner.execute("create user no_login nologin password 'pw'")
+    with answering(lambda peer: (peer.recv(99), peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))) as web:
+        for url in (
+            server.url("postgres", password="wrong"),
+            there.replace(f":{PASSWORD}", ""),
+            server.url("postgres", user="no_login", password="pw"),
+            server.url("nowhere"),
+            f"{there}?sslmode=require",
+            f"{there}?sslmode=perhaps",
+            f"{there}?bogus=1",
+            there.replace(str(server.port), "99999"),
+            web,
+        ):
+            assert kind_of(url) is LedgerError, url
 
 
 def test_a_database_without_tables_is_not_filled_by_who_only_reads(url: str) -> None:
