@@ -15,7 +15,7 @@ import structlog
 from pydantic import Field
 
 from activities.ledger import redactions
-from activities.ledger.clicks import Click, Reception, accept_click
+from activities.ledger.clicks import Click, Reception, accept_click, judgement_of
 from activities.ledger.logins import Login, LoginEnding
 from activities.ledger.records import stream_of
 from activities.ledger.redactions import RedactionOrder
@@ -46,7 +46,6 @@ from bot.requests import (
 from bot.visible import visible
 from runbooks.errors import ParamedicError
 from runbooks.model.base import Value
-from runbooks.model.record import RecordKind
 from runbooks.policy.story import GateStory, Story, StoryError, read_story
 
 LOG = structlog.get_logger("paramedic.desk")
@@ -214,16 +213,15 @@ class Desk:
         return await self._ledger.write(lambda transaction: accept_click(transaction, click))
 
     async def _judged(self, asked: JudgedRequest, _: Asker) -> Any:
-        stream = await self._ledger.read(lambda connection: stream_of(connection, asked.remediation))
-        for record in stream:
-            if record.kind is RecordKind.DECISION and record.data["decision"]["id"] == asked.answer:
-                judged = Judged(
-                    counts=record.outcome == "accepted",
-                    objection=record.data["objection"],
-                    refusal=record.data.get("refusal", ""),
-                )
-                return judged.model_dump(mode="json")
-        return Judged().model_dump(mode="json")
+        found = await self._ledger.read(lambda c: judgement_of(c, asked.answer, asked.remediation))
+        if found is None:
+            return Judged().model_dump(mode="json")
+        judged = Judged(
+            counts=found.outcome == "accepted",
+            objection=found.data["objection"],
+            refusal=found.data.get("refusal", ""),
+        )
+        return judged.model_dump(mode="json")
 
     async def _story(self, remediation: str) -> Story | None:
         stream = await self._ledger.read(lambda connection: stream_of(connection, remediation))

@@ -12,7 +12,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from activities.ledger import inbox, records
-from activities.ledger.clicks import Reception, claim_clicks
+from activities.ledger.clicks import Reception, claim_clicks, judgement_of
 from activities.signatures import TrustedKeys
 from bot import answers as answers_module
 from bot.answers import Answers, WorkflowGoneError
@@ -124,6 +124,27 @@ async def test_a_click_reaches_the_workflow_sealed_and_bound(scene):
     assert signed.decision.principal.groups == ("sre-oncall",)
     assert (await scene.house.story()).gate.outcome == "approved"
     assert scene.voice.told.empty()
+
+
+async def test_what_became_of_an_answer_is_found_also_where_the_ending_overtook_it(scene):
+    """
+    The remediation's stream is closed by then, and whoever waits at a terminal must hear it all the same.
+    """
+    early, late = scene.house.click("U1"), scene.house.click("U2")
+    await scene.house.keep()
+    await scene.answers.receive(early)
+    await scene.answers.receive(late)
+    ledger, remediation = scene.house.ledger, scene.house.told.remediation
+    assert await ledger.read(lambda c: judgement_of(c, late.id, remediation)) is None
+
+    await scene.house.end("stopped")
+    async with scene.running():
+        await scene.until_done()
+
+    for click in (early, late):
+        found = await ledger.read(lambda c: judgement_of(c, click.id, remediation))  # noqa: B023 - awaited here
+        assert (found.stream, found.outcome, found.data["refusal"]) == (SYSTEM, "refused", "closed")
+    assert await ledger.read(lambda c: judgement_of(c, "unheard-of", remediation)) is None
 
 
 async def test_no_more_clicks_are_claimed_than_can_be_delivered_at_once(scene):

@@ -11,20 +11,24 @@ too, in the system's stream.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
-from activities.ledger import logins
+from activities.ledger import logins, records
 from activities.ledger.bodies import recordable
 from activities.ledger.claims import IS_FREE, moments
 from activities.ledger.schema import inbox, record
 from activities.ledger.transaction import Transaction
 from runbooks.model.base import Value, canonical
 from runbooks.model.decision import Answer
-from runbooks.model.record import SYSTEM, Entry, RecordKind
+from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
+
+LATER_DECISIONS = 1_000
+"""So many decisions after a click are searched for what became of it."""
 
 
 class Click(Value):
@@ -126,6 +130,29 @@ def click_done(transaction: Transaction, click: str, *, at: datetime) -> None:
     transaction.connection.execute(_DONE, {"click": click, "at": at})
 
 
+def judgement_of(connection: Connection, click: str, remediation: str) -> Record | None:
+    """Return the record of what became of a click; None where nobody has judged it yet.
+
+    One that was overtaken by the ending was judged elsewhere: in the system's stream, after it had come in.
+    """
+    found = _judged_in(records.stream_of(connection, remediation), click)
+    if found is not None:
+        return found
+    received = records.find(connection, _event_id(click))
+    if received is None:
+        return None
+    return _judged_in(records.after(connection, received.seq, LATER_DECISIONS, {RecordKind.DECISION}), click)
+
+
+def _judged_in(stream: Iterable[Record], click: str) -> Record | None:
+    decisions = (each for each in stream if each.kind is RecordKind.DECISION)
+    return next((each for each in decisions if each.data["decision"]["id"] == click), None)
+
+
+def _event_id(click: str) -> str:
+    return f"click/{click}"
+
+
 def stream_for(transaction: Transaction, remediation: str) -> str:
     """Return the stream for a record about `remediation`: its own until its ending, then the system's."""
     ended = transaction.connection.execute(_HAS_ENDED, {"stream": remediation}).scalar_one()
@@ -143,7 +170,7 @@ def _is_vouched_for(transaction: Transaction, click: Click) -> bool:
 
 def _received(transaction: Transaction, click: Click) -> Entry:
     return Entry(
-        event_id=f"click/{click.id}",
+        event_id=_event_id(click.id),
         stream=stream_for(transaction, click.remediation),
         kind=RecordKind.DECISION_RECEIVED,
         actor=click.person,
