@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 
 import pytest
 import structlog
+
+# What was started in the background of a script ignores Ctrl-C, and so do the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WITH_SERVERS = (
     "tests/activities/",
