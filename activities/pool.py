@@ -14,6 +14,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import httpx
@@ -67,11 +68,27 @@ class Pool(httpx.AsyncBaseTransport):
         try:
             answer = await connection.handle_async_request(request)
         except BaseException:
-            self._give_back(connection)
+            await self.throw_away(connection)
             raise
         assert isinstance(answer.stream, httpx.AsyncByteStream), "an asynchronous transport has answered"
-        answer.stream = _Body(answer.stream, lambda: self._give_back(connection))
+        answer.stream = _Body(self, connection, answer.stream)
         return answer
+
+    def give_back(self, connection: httpx.AsyncHTTPTransport) -> None:
+        """Let the next request have a connection whose answer was closed."""
+        if connection in self._all:  # else the pool was closed meanwhile
+            self._idle.append(_Idle(connection, self._clock()))
+        self._places.release()
+
+    async def throw_away(self, connection: httpx.AsyncHTTPTransport) -> None:
+        """Close a connection whose request did not end well.
+
+        One that was cancelled at the wrong moment stays taken for ever, by nobody, as far as httpx knows.
+        """
+        self._all.discard(connection)
+        self._places.release()
+        with suppress(Exception):  # what went wrong before is what the caller must hear
+            await connection.aclose()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -102,18 +119,17 @@ class Pool(httpx.AsyncBaseTransport):
         self._all.add(connection)
         return connection
 
-    def _give_back(self, connection: httpx.AsyncHTTPTransport) -> None:
-        if connection in self._all:  # else the pool was closed meanwhile
-            self._idle.append(_Idle(connection, self._clock()))
-        self._places.release()
-
 
 class _Body(httpx.AsyncByteStream):
     """An answer's body, which gives the connection back when it is closed."""
 
-    def __init__(self, stream: httpx.AsyncByteStream, give_back: Callable[[], None]) -> None:
+    def __init__(
+        self, pool: Pool, connection: httpx.AsyncHTTPTransport, stream: httpx.AsyncByteStream
+    ) -> None:
+        self._pool = pool
+        self._connection = connection
         self._stream = stream
-        self._give_back: Callable[[], None] | None = give_back
+        self._is_open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the parts as they come."""
@@ -122,9 +138,12 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Close it.  May be called twice."""
-        give_back, self._give_back = self._give_back, None
+        if not self._is_open:
+            return
+        self._is_open = False
         try:
             await self._stream.aclose()
-        finally:
-            if give_back is not None:
-                give_back()
+        except BaseException:
+            await self._pool.throw_away(self._connection)
+            raise
+        self._pool.give_back(self._connection)

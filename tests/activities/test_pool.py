@@ -177,3 +177,15 @@ async def test_a_closed_pool_has_closed_all_connections() -> None:
             await asyncio.gather(*asked)
         for _ in range(2):
             await server.gone.acquire()
+
+
+async def test_a_request_that_is_cancelled_at_any_moment_leaves_nothing_taken_behind() -> None:
+    """httpx loses track of a connection that is cancelled between two of its steps."""
+    async with serving() as (_, url), asking(url, Pool(TRUST, limit=1), pool=1.0) as client:
+        for turns in range(40):
+            asked = asyncio.create_task(client.get("/"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            assert (await client.get("/")).text == "ok", f"after {turns} turns of the loop"
