@@ -62,12 +62,12 @@ class Pool(httpx.AsyncBaseTransport):
         try:
             await self._close_forgotten()
             connection = self._idle.pop().connection if self._idle else self._open()
-        except BaseException:
+        except BaseException:  # cancelled too: the place is free again
             self._places.release()
             raise
         try:
             answer = await connection.handle_async_request(request)
-        except BaseException:
+        except BaseException:  # cancelled above all: see `throw_away`
             await self.throw_away(connection)
             raise
         assert isinstance(answer.stream, httpx.AsyncByteStream), "an asynchronous transport has answered"
@@ -85,10 +85,8 @@ class Pool(httpx.AsyncBaseTransport):
 
         One that was cancelled at the wrong moment stays taken for ever, by nobody, as far as httpx knows.
         """
-        self._all.discard(connection)
         self._places.release()
-        with suppress(Exception):  # what went wrong before is what the caller must hear
-            await connection.aclose()
+        await self._close(connection)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -109,9 +107,12 @@ class Pool(httpx.AsyncBaseTransport):
     async def _close_forgotten(self) -> None:
         longest = self._clock() - self._kept_for
         while self._idle and self._idle[0].since < longest:
-            forgotten = self._idle.popleft().connection
-            self._all.discard(forgotten)
-            await forgotten.aclose()
+            await self._close(self._idle.popleft().connection)
+
+    async def _close(self, connection: httpx.AsyncHTTPTransport) -> None:
+        self._all.discard(connection)
+        with suppress(Exception):  # nobody needs it any more, and the caller has other things to hear
+            await connection.aclose()
 
     def _open(self) -> httpx.AsyncHTTPTransport:
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=self._kept_for)
@@ -143,7 +144,7 @@ class _Body(httpx.AsyncByteStream):
         self._is_open = False
         try:
             await self._stream.aclose()
-        except BaseException:
+        except BaseException:  # cancelled above all: see `Pool.throw_away`
             await self._pool.throw_away(self._connection)
             raise
         self._pool.give_back(self._connection)

@@ -29,7 +29,15 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ledger import records
 from activities.ledger.bodies import recordable_text
-from activities.ledger.clicks import Click, Reception, accept_click, claim_clicks, click_done, stream_for
+from activities.ledger.clicks import (
+    Click,
+    Reception,
+    accept_click,
+    claim_clicks,
+    click_done,
+    judgement_in,
+    stream_for,
+)
 from activities.ledger.store import Ledger, Transaction
 from bot.keys import ListenerKey
 from bot.policy.doorkeeper import Doorkeeper, NotPermittedError
@@ -325,7 +333,7 @@ class Answers:
     async def _deliver(self, click: Click) -> None:
         stream = await self._stream(click.remediation)
         story = _story(stream)
-        judgement = _judgement_of(stream, click)
+        judgement = judgement_in(stream, click.id)
         if story is None:
             await self._done(click)
         elif judgement is not None:
@@ -388,7 +396,7 @@ class Answers:
         """The workflow is gone.  It may have counted this click with its last breath."""
         stream = await self._stream(click.remediation)
         story = _story(stream)
-        if _judgement_of(stream, click) is not None or story is None:
+        if judgement_in(stream, click.id) is not None or story is None:
             await self._done(click)
             return
         closed = _closed(story, click) or "nobody waits for this answer any more"
@@ -467,15 +475,6 @@ def _gate_of(story: Story, click: Click) -> GateStory:
     gate = _named(story, click)
     assert gate is not None, "asked only where _closed found an open gate"
     return gate
-
-
-def _judgement_of(stream: list[Record], click: Click) -> Record | None:
-    """Return the record of this very click being judged; None: it was not yet."""
-    for record in stream:
-        decision = record.data.get("decision") if record.kind is RecordKind.DECISION else None
-        if isinstance(decision, dict) and decision.get("id") == click.id:
-            return record
-    return None
 
 
 def _counted(story: Story, click: Click) -> bool:

@@ -135,16 +135,19 @@ def judgement_of(connection: Connection, click: str, remediation: str) -> Record
 
     One that was overtaken by the ending was judged elsewhere: in the system's stream, after it had come in.
     """
-    found = _judged_in(records.stream_of(connection, remediation), click)
+    found = judgement_in(records.stream_of(connection, remediation), click)
     if found is not None:
         return found
     received = records.find(connection, _event_id(click))
     if received is None:
         return None
-    return _judged_in(records.after(connection, received.seq, LATER_DECISIONS, {RecordKind.DECISION}), click)
+    return judgement_in(
+        records.after(connection, received.seq, LATER_DECISIONS, {RecordKind.DECISION}), click
+    )
 
 
-def _judged_in(stream: Iterable[Record], click: str) -> Record | None:
+def judgement_in(stream: Iterable[Record], click: str) -> Record | None:
+    """Return the record among `stream` that says what became of this very click, or None."""
     decisions = (each for each in stream if each.kind is RecordKind.DECISION)
     return next((each for each in decisions if each.data["decision"]["id"] == click), None)
 
