@@ -190,18 +190,19 @@ def _heard(addressed: Sequence[Addressed], said: Sequence[Said]) -> Iterator[Hea
 
 
 def _ways(catalog: Catalog, alert: Alert, sender: str) -> list[Way]:
-    delivery = Delivery(delivery=alert.delivery, runbook="", target="", alert=alert, sender=sender)
+    said = alert.delivery
     matched = catalog.match(alert)
     if not matched:
-        return [Way(delivery)]
+        return [Way(Delivery(delivery=said, runbook="", target="", alert=alert, sender=sender))]
     return [
         Way(
-            delivery.model_copy(
-                update={
-                    "runbook": match.runbook.name,
-                    "runbook_digest": match.runbook.digest,
-                    "target": match.target,
-                }
+            Delivery(
+                delivery=said,
+                runbook=match.runbook.name,
+                runbook_digest=match.runbook.digest,
+                target=match.target,
+                alert=alert,
+                sender=sender,
             ),
             withheld=f"{alert.name} for {match.runbook.name}: {match.error}" if match.error else "",
         )

@@ -10,17 +10,24 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, exists, insert, select
 
-from activities.ledger.prepared import Prepared, PreparedInsert
+from activities.ledger.prepared import Prepared
 from activities.ledger.schema import blob
 from activities.ledger.transaction import Transaction
 
 KEPT_LIMIT = 1024 * 1024  # bytes; of a larger one only the hash is kept
 
-_FIND = Prepared(select(blob.c.media, blob.c.value).where(blob.c.sha256 == bindparam("sha256")))
-_IS_KEPT = Prepared(select(blob.c.media).where(blob.c.sha256 == bindparam("sha256")))
-_INSERT = PreparedInsert(blob)
+_is_it = blob.c.sha256 == bindparam("sha256")
+_FIND = Prepared(select(blob.c.media, blob.c.value).where(_is_it))
+_KEEP = Prepared(
+    insert(blob).from_select(
+        blob.columns.keys(),
+        select(*(bindparam(each.key, type_=each.type) for each in blob.columns)).where(
+            ~exists().where(_is_it)
+        ),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,8 @@ class Blob:
 
 def keep(transaction: Transaction, new: Blob) -> None:
     """Keep a blob, unless it is there already or larger than 1 MiB."""
-    if len(new.value) > KEPT_LIMIT or _IS_KEPT.first(transaction.tables, sha256=new.sha256) is not None:
-        return
-    _INSERT.run(transaction.tables, [{"sha256": new.sha256, "media": new.media, "value": new.value}])
+    if len(new.value) <= KEPT_LIMIT:
+        _KEEP.run(transaction.tables, sha256=new.sha256, media=new.media, value=new.value)
 
 
 def find(connection: Connection, sha256: str) -> Blob | None:

@@ -37,12 +37,23 @@ def recordable(value: Any) -> Any:
     if kind is str:
         return value if value.isascii() and "\0" not in value else recordable_text(value)
     if kind is dict:
+        if _holds_plain_texts(value):  # labels, for instance, and there are many of them
+            return value.copy()
         return {
             recordable(key if type(key) is str else str(key)): recordable(item) for key, item in value.items()
         }
     if kind is list or kind is tuple:
         return [recordable(item) for item in value]
     return _with_recordable_texts(as_body(value))
+
+
+def _holds_plain_texts(pairs: dict[Any, Any]) -> bool:
+    """Return whether names and values are texts, and all can be kept as they are."""
+    try:
+        together = "".join((*pairs, *pairs.values()))
+    except TypeError:
+        return False
+    return together.isascii() and "\0" not in together
 
 
 def _with_recordable_texts(value: Any) -> Any:

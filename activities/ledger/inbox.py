@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Integer, bindparam, select, update
 
@@ -26,6 +26,8 @@ from activities.ledger.transaction import Transaction
 from runbooks.model.alert import Alert
 from runbooks.model.base import Value, canonical
 from runbooks.model.record import SYSTEM, Entry, Record, RecordKind
+
+V = TypeVar("V", bound=Value)
 
 
 class Delivery(Value):
@@ -88,10 +90,11 @@ class Acceptance(Value):
 
 
 class _Offer(NamedTuple):
-    """A delivery with only text that can be kept."""
+    """A delivery with only text that can be kept, and its alert as it is kept."""
 
     delivery: Delivery
     fingerprint: str
+    alert: dict[str, Any] | None
 
     @property
     def address(self) -> tuple[str, str, str]:
@@ -180,14 +183,9 @@ def _write(transaction: Transaction, taken: Sequence[tuple[InboxEntry, _Offer]],
     """Write the rows and the records of new entries, and the body that they came in.  Return the last one's seq."""
     if raw is not None:
         blobs.keep(transaction, raw)
-    alerts = [_alert_body(entry) for entry, _ in taken]
-    received = [_received(entry, alert, raw) for (entry, _), alert in zip(taken, alerts, strict=True)]
-    transaction.look_up(each.event_id for each in received)  # one question for all of them
-    records = [transaction.append(each) for each in received]
-    rows = [
-        _row_of(entry, offer.fingerprint, alert, record)
-        for (entry, offer), alert, record in zip(taken, alerts, records, strict=True)
-    ]
+    received = [_received(entry, offer, raw) for entry, offer in taken]
+    records = [transaction.append(each, new=True) for each in received]  # the id tells the moment, too
+    rows = [_row_of(entry, offer, record) for (entry, offer), record in zip(taken, records, strict=True)]
     _INSERT.run(transaction.tables, rows)
     return records[-1].seq
 
@@ -214,40 +212,21 @@ def entries(connection: Connection, ids: Iterable[str]) -> list[InboxEntry]:
     return [found[each] for each in wanted if each in found]
 
 
-_TEXTS = ("delivery", "runbook", "target", "sender", "requested_by", "runbook_digest")
-
-
 def _offer(delivery: Delivery) -> _Offer:
-    """Return the delivery with only text that can be kept; a request without an alert identifies itself."""
-    changed: dict[str, Any] = {
-        name: clean
-        for name in _TEXTS
-        if (clean := recordable_text(said := getattr(delivery, name))) is not said
-    }
-    alert = delivery.alert
-    if alert is not None:
-        alert = _with_recordable_texts(alert)
-        if alert is not delivery.alert:
-            changed["alert"] = alert
-    if changed:  # rarely
-        delivery = delivery.model_copy(update=changed)
-    return _Offer(delivery, alert.fingerprint if alert is not None else delivery.delivery)
+    """Return the delivery as it can be kept; a request without an alert identifies itself."""
+    kept = _with_recordable_texts(delivery)
+    if kept.alert is None:
+        return _Offer(kept, kept.delivery, None)
+    alert = _with_recordable_texts(kept.alert)
+    if alert is not kept.alert:
+        kept = kept.model_copy(update={"alert": alert})
+    return _Offer(kept, alert.fingerprint, alert.model_dump(mode="json"))
 
 
-def _with_recordable_texts(alert: Alert) -> Alert:
-    clean = {
-        "labels": recordable(alert.labels),
-        "annotations": recordable(alert.annotations),
-        "generator_url": recordable_text(alert.generator_url),
-        "group_key": recordable_text(alert.group_key),
-    }
-    if all(getattr(alert, name) == value for name, value in clean.items()):
-        return alert
-    return alert.model_copy(update=clean)
-
-
-def _alert_body(entry: InboxEntry) -> dict[str, Any] | None:
-    return entry.alert.model_dump(mode="json") if entry.alert else None  # its texts are recordable: _offer
+def _with_recordable_texts(value: V) -> V:
+    texts = {name: each for name, each in vars(value).items() if isinstance(each, str | dict)}
+    kept = recordable(texts)
+    return value if kept == texts else value.model_copy(update=kept)
 
 
 def _entry_of(delivery: Delivery, at: datetime, number: int) -> InboxEntry:
@@ -256,11 +235,11 @@ def _entry_of(delivery: Delivery, at: datetime, number: int) -> InboxEntry:
         entry=hashlib.sha256(canonical(address)).hexdigest()[:24],
         kind="request" if delivery.requested_by else "alert",
         received_at=at,
-        **{name: getattr(delivery, name) for name in Delivery.model_fields},
+        **vars(delivery),
     )
 
 
-def _received(entry: InboxEntry, alert: dict[str, Any] | None, raw: Blob | None) -> Entry:
+def _received(entry: InboxEntry, offer: _Offer, raw: Blob | None) -> Entry:
     return Entry(
         event_id=f"received/{entry.entry}",
         stream=SYSTEM,
@@ -273,7 +252,7 @@ def _received(entry: InboxEntry, alert: dict[str, Any] | None, raw: Blob | None)
         data={
             "delivery": entry.delivery,
             "entry": entry.entry,
-            "alert": alert,
+            "alert": offer.alert,
             "runbook": entry.runbook,
             "target": entry.target,
             "sender": entry.sender,
@@ -282,17 +261,13 @@ def _received(entry: InboxEntry, alert: dict[str, Any] | None, raw: Blob | None)
     )
 
 
-def _row_of(
-    entry: InboxEntry, fingerprint: str, alert: dict[str, Any] | None, record: Record
-) -> dict[str, Any]:
-    columns = entry.model_dump(exclude={"alert"})
-    done_at = None if entry.runbook else entry.received_at  # nothing will come of what nothing matched
+def _row_of(entry: InboxEntry, offer: _Offer, record: Record) -> dict[str, Any]:
     return {
-        **columns,
-        "fingerprint": fingerprint,
+        **vars(entry),
+        "fingerprint": offer.fingerprint,
         "seq": record.seq,
-        "body": canonical(alert),
-        "done_at": done_at,
+        "body": canonical(offer.alert),
+        "done_at": None if entry.runbook else entry.received_at,  # nothing will come of what nothing matched
     }
 
 

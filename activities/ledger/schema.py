@@ -123,8 +123,8 @@ checkpoint = _table(
 
 inbox = _table(
     "inbox",
-    Column("entry", Text, primary_key=True),
-    Column("seq", Number, nullable=False, unique=True),  # of its record: the order of arrival
+    Column("seq", Number, primary_key=True, autoincrement=False),  # of its record: the order of arrival
+    Column("entry", Text, nullable=False, unique=True),
     Column("kind", Text, CheckConstraint("kind in ('alert', 'request', 'click')"), nullable=False),
     Column("delivery", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),  # of the alert's labels; empty where there is no alert

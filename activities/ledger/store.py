@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -41,6 +41,9 @@ Query = Callable[[Connection], T]
 GROUP_LIMIT = 512
 """How many pieces of work share one commit at most."""
 
+IDLE_AFTER = 0.05  # seconds
+"""The writer tidies up when nothing has come for so long: a remediation in progress goes first."""
+
 FOLLOW_BATCH = 500
 FOLLOW_SECONDS = 0.5
 """How soon records are seen that another process has written."""
@@ -62,6 +65,16 @@ class _Outcome:
     job: _Job
     value: Any = None
     error: BaseException | None = None
+
+    def tell(self) -> None:
+        """Tell who waits."""
+        answer = self.job.answer
+        if answer.done():  # the caller was cancelled
+            return
+        if self.error is None:
+            answer.set_result(self.value)
+        else:
+            answer.set_exception(self.error)
 
 
 class _SpoiltError(Exception):
@@ -129,7 +142,7 @@ class Ledger:
                 self._closed = True
                 self._queue.put(None)
         self._thread.join()
-        self._wake_followers()
+        self._answer([], news=True)  # that there will be none
         self._readers.shutdown()
         self._connection.close()
         self._writer.dispose()
@@ -270,7 +283,7 @@ class Ledger:
         """Wait for work, and return all that is there; and whether nothing will follow."""
         jobs: list[_Job] = []
         with suppress(Empty):
-            job = self._queue.get()
+            job = self._wait()
             while job is not None:
                 jobs.append(job)
                 if len(jobs) == GROUP_LIMIT:
@@ -278,6 +291,15 @@ class Ledger:
                 job = self._queue.get_nowait()
             return jobs, True
         return jobs, False
+
+    def _wait(self) -> _Job | None:
+        """Return the next job.  Where it takes its time, the disk's setting is put back meanwhile, and not before it."""
+        with suppress(Empty):
+            return self._queue.get(timeout=IDLE_AFTER)
+        with suppress(SQLAlchemyError):  # then it is tried again, and told, with the next job
+            if not self._connection.invalidated:
+                commit_to_disk(self._connection, wait=True)
+        return self._queue.get()
 
     def _carry_out(self, jobs: list[_Job]) -> None:
         """Carry out all jobs with one commit and answer them; each on its own where one raises."""
@@ -288,15 +310,13 @@ class Ledger:
                 for job in jobs:
                     self._carry_out([job])
                 return
-            _answer([_Outcome(jobs[0], error=self._as_caller_sees(spoilt.__cause__))])
+            self._answer([_Outcome(jobs[0], error=self._as_caller_sees(spoilt.__cause__))])
         except Exception as error:  # noqa: BLE001 - begin or commit failed: whoever waits must hear of it
             unusable = _unusable(self._database, "written", error)
             unusable.__cause__ = error
-            _answer([_Outcome(job, error=unusable) for job in jobs])
+            self._answer([_Outcome(job, error=unusable) for job in jobs])
         else:
-            _answer(outcomes)
-            if grown:
-                self._wake_followers()
+            self._answer(outcomes, news=grown)
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Outcome], bool]:
         """Return what the jobs returned, as durable as they ask for, and whether there are new records."""
@@ -330,11 +350,21 @@ class Ledger:
             return unusable
         return error or LedgerError("the work failed")
 
-    def _wake_followers(self) -> None:
-        with self._gate:
-            followers = tuple(self._followers)
-        for follower in followers:
-            follower.wake()
+    def _answer(self, outcomes: Sequence[_Outcome], *, news: bool = False) -> None:
+        """Tell those who wait, and with `news` the followers; each event loop once, for that is a system call."""
+        calls: dict[asyncio.AbstractEventLoop | None, list[Callable[[], None]]] = defaultdict(list)
+        for outcome in outcomes:
+            calls[outcome.job.loop].append(outcome.tell)
+        if news:
+            with self._gate:
+                for follower in self._followers:
+                    calls[follower.loop].append(follower.news.set)
+        for loop, told in calls.items():
+            if loop is None:
+                _make(told)
+            else:
+                with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                    loop.call_soon_threadsafe(_make, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,10 +373,6 @@ class _Follower:
 
     loop: asyncio.AbstractEventLoop
     news: asyncio.Event
-
-    def wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            self.loop.call_soon_threadsafe(self.news.set)
 
     async def wait(self) -> None:
         """Return at the next commit of this process, or when it is time to look for those of others."""
@@ -372,28 +398,9 @@ def _read_on(after: int, kinds: frozenset[RecordKind] | None) -> Query[tuple[lis
     return read
 
 
-def _answer(outcomes: list[_Outcome]) -> None:
-    """Tell those who wait; those of one event loop together, for waking a loop is a system call."""
-    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        by_loop[outcome.job.loop].append(outcome)
-    for loop, group in by_loop.items():
-        if loop is None:
-            _resolve(group)
-        else:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(_resolve, group)
-
-
-def _resolve(outcomes: list[_Outcome]) -> None:
-    for outcome in outcomes:
-        answer = outcome.job.answer
-        if answer.done():  # the caller was cancelled
-            continue
-        if outcome.error is None:
-            answer.set_result(outcome.value)
-        else:
-            answer.set_exception(outcome.error)
+def _make(calls: Iterable[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
 
 
 def _unusable(database: Database, verb: str, error: Exception) -> LedgerError:

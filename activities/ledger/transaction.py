@@ -155,7 +155,7 @@ class Transaction:
             left = Record(**dict(zip(COLUMNS, row, strict=True)), data={})
             self._pruned[left.event_id] = left
 
-    def append(self, entry: Entry) -> Record:
+    def append(self, entry: Entry, *, new: bool = False) -> Record:
         """Stage one record and return it with its place.
 
         An event that is recorded already is not recorded again: what stands there is returned.  An
@@ -165,12 +165,16 @@ class Transaction:
         Where it was recorded and pruned, what became of an action is not recorded again either: what is
         left of the record is returned, without `data`.
 
+        Args:
+            new: this event cannot have been recorded, so it is not looked for.  If it was, the database
+                refuses the transaction.
+
         Raises:
             RefusedError: it was pruned, and is more than a report of what became of an action.
             ValueError: `at` has no time zone, or `data` holds what JSON cannot.
         """
         event_id = recordable_text(entry.event_id)
-        known = self.find(event_id)
+        known = None if new else self.find(event_id)
         if known is not None:
             return known
         if event_id in self._pruned:

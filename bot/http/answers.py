@@ -5,6 +5,11 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 
 
+def sorry() -> JSONResponse:
+    """Return the answer where a program is wrong: what is wrong is nothing to tell a stranger."""
+    return JSONResponse({"error": "something is broken here; the log says what"}, 500)
+
+
 class Refusal(Exception):  # noqa: N818 - an answer to a sender, not an error of ours
     """The request is answered with this status and this sentence, and nothing was taken in."""
 

@@ -8,8 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bot.http.answers import sorry
 from bot.http.health import Health
 from bot.http.receiver import Receiver
 from bot.http.terminal import TerminalDoor
@@ -29,8 +30,11 @@ def build_http(
     *,
     slack: ASGIApp | None = None,
     terminal: TerminalDoor | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """Return the application.
+
+    Alerts go straight to their receiver, which answers everything itself: on the way through routes and
+    middleware each would wait for what it does not need.
 
     Args:
         slack: answers what Slack posts, where it calls over HTTP.
@@ -58,7 +62,6 @@ def build_http(
 
     application = Starlette(
         routes=[
-            Route(ALERTS, receiver, name="alerts"),
             Route("/metrics", show_metrics, methods=["GET"]),
             Route("/healthz", show_life, methods=["GET"]),
             Route("/readyz", show_readiness, methods=["GET"]),
@@ -69,7 +72,12 @@ def build_http(
     )
     # A redirect to the path without its slash would turn Alertmanager's POST into a GET.
     application.router.redirect_slashes = False
-    return application
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        door: ASGIApp = receiver if scope["type"] == "http" and scope["path"] == ALERTS else application
+        await door(scope, receive, send)
+
+    return answer
 
 
 def _refusal(error: Exception) -> Response:
@@ -83,5 +91,5 @@ def _refusal(error: Exception) -> Response:
 
 
 async def _say_sorry(_: Request, error: Exception) -> Response:
-    del error  # it is logged by the server; its text may hold what a stranger should not read
-    return JSONResponse({"error": "something is broken here; the log says what"}, 500)
+    del error  # it is logged by the server
+    return sorry()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from typing import TypeVar
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from activities.ledger.blobs import Blob
 from activities.ledger.last_words import Word
-from bot.http.answers import Refusal
+from bot.http.answers import Refusal, sorry
 from bot.http.authentication import Gatekeeper, Stranger
 from bot.http.bodies import Bodies, refuse_unreadable
 from bot.http.payload import PayloadError, PayloadTooLargeError, parse_notification
@@ -44,6 +45,8 @@ READING_THREADS = 2
 MEDIA = "application/json"
 
 T = TypeVar("T")
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 log = structlog.get_logger(__name__)
 
@@ -85,8 +88,9 @@ class Receiver:
         """Answer one request."""
         try:
             answer = await self._answer(scope, receive)
-        except Exception:  # counted, and raised again
+        except Exception:  # counted, and raised again for the server's log
             self._metrics.answered(500)
+            await sorry()(scope, receive, send)
             raise
         self._metrics.answered(answer.status_code)
         await answer(scope, receive, send)
@@ -94,7 +98,7 @@ class Receiver:
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         try:
             async with asyncio.timeout(DEADLINE):
-                return JSONResponse(vars(await self._take(scope, receive)))
+                return Response(_encode(vars(await self._take(scope, receive))), media_type=MEDIA)
         except Refusal as refused:
             refusal = refused
         except LedgerError as error:

@@ -39,6 +39,7 @@ class BoundedHead(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = True
+    _has_begun = False
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -52,23 +53,26 @@ class BoundedHead(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, then look at how much head there is without an end."""
+        """Feed the parser, then look at how much head there is without an end.
+
+        Nearly every head comes in one piece: only where one does not is a clock set.
+        """
         self._head_bytes += len(data)
         super().data_received(data)
+        if self._has_begun and self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_DEADLINE, self.transport.close)
         if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
             self.transport.close()
 
     def on_message_begin(self) -> None:
         """Begin to wait for the end of this head."""
-        self._in_head = True
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_DEADLINE, self.transport.close)
+        self._in_head = self._has_begun = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Hand the request on."""
-        self._in_head = False
+        self._in_head = self._has_begun = False
         self._head_bytes = 0
         self._stop_waiting()
         super().on_headers_complete()

@@ -57,6 +57,17 @@ async def test_appending_an_event_again_returns_its_first_record(ledger: Ledger)
     assert await ledger.read(records.size) == 1
 
 
+async def test_what_was_taken_for_new_and_is_not_is_refused(ledger: Ledger) -> None:
+    """It is not looked for, so the database says so; nothing of that work is kept."""
+    await ledger.append(entry("a"))
+
+    with pytest.raises(LedgerError, match="cannot be written"):
+        await ledger.write(lambda t: [t.append(entry("b"), new=True), t.append(entry("a"), new=True)])
+
+    assert await ledger.read(records.size) == 1
+    assert (await ledger.read(verify)).state is VerifiedState.OK
+
+
 async def test_an_event_twice_in_one_call_is_one_record(ledger: Ledger) -> None:
     """Idempotence does not wait for the commit."""
     first, second, third = await ledger.append(entry("a"), entry("b"), entry("a"))

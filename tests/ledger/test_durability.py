@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.ledger import records, store
-from activities.ledger.store import Ledger
+from activities.ledger import records
+from activities.ledger.store import Ledger, Transaction
 from activities.ledger.verification import VerifiedState, verify
 from tests.ledger.material import entry
 
@@ -17,15 +17,14 @@ from tests.ledger.material import entry
 def waits(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each commit, whether it waited for the disk."""
     seen: list[bool] = []
-    commit_to_disk = store.commit_to_disk
+    committed = Transaction.committed
 
-    def note(connection, *, wait):
-        commit_to_disk(connection, wait=wait)
-        [(level,)] = connection.connection.execute("PRAGMA synchronous").fetchall()
+    def note(transaction: Transaction) -> bool:
+        [(level,)] = transaction.tables.connection.cursor().execute("PRAGMA synchronous").fetchall()
         seen.append(level == 2)  # FULL
-        assert wait is (level == 2)
+        return committed(transaction)
 
-    monkeypatch.setattr(store, "commit_to_disk", note)
+    monkeypatch.setattr(Transaction, "committed", note)
     return seen
 
 

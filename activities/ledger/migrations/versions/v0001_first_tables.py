@@ -117,8 +117,8 @@ def _make_ledger() -> None:
 def _make_inbox() -> None:
     op.create_table(
         "inbox",
-        sa.Column("entry", sa.Text, primary_key=True),
-        sa.Column("seq", number, nullable=False, unique=True),
+        sa.Column("seq", number, primary_key=True, autoincrement=False),
+        _text("entry", unique=True),
         sa.Column(
             "kind", sa.Text, sa.CheckConstraint("kind in ('alert', 'request', 'click')"), nullable=False
         ),
