@@ -35,6 +35,10 @@ SecretReference = Annotated[str, AfterValidator(_is_reference)]
 """`env:NAME` or `file:PATH`.  A file's trailing newline is not part of the secret."""
 
 
+Text = Annotated[str, Field(min_length=1)]
+Patience = Annotated[timedelta, Field(gt=timedelta())]
+
+
 def reveal(reference: str) -> str:
     """Return the secret behind `reference`.  Call it at the moment of use and keep it nowhere.
 
@@ -66,8 +70,8 @@ class PrometheusConnection(_Connection):
 
     url: HttpUrl
     token: SecretReference | None = None
-    stale_after: timedelta = timedelta(minutes=1)
-    timeout: timedelta = timedelta(seconds=5)
+    stale_after: Patience = timedelta(minutes=1)
+    timeout: Patience = timedelta(seconds=5)
 
 
 class EndpointConnection(_Connection):
@@ -75,7 +79,7 @@ class EndpointConnection(_Connection):
 
     url: HttpUrl
     token: SecretReference | None = None
-    timeout: timedelta = timedelta(seconds=5)
+    timeout: Patience = timedelta(seconds=5)
 
 
 class HostConnection(_Connection):
@@ -87,12 +91,12 @@ class HostConnection(_Connection):
         state_directory: where the target keeps what ran under which key, absolute or relative to home.
     """
 
-    address: str
+    address: Text
     port: int = Field(default=22, ge=1, le=65535)
-    user: str
-    host_key: str
+    user: Text
+    host_key: Text
     private_key: SecretReference
-    state_directory: str = ".paramedic"
+    state_directory: Text = ".paramedic"
 
 
 class SupervisorConnection(_Connection):
@@ -111,7 +115,7 @@ class GroupConnection(_Connection):
         members: further people by key (`slack:T0123/U0456`), whatever Slack says.
     """
 
-    slack: str | None = None
+    slack: Text | None = None
     members: tuple[str, ...] = ()
 
 

@@ -121,7 +121,7 @@ class Performer:
         each = self.registry.get(check.uses)
         if each is None or each.declaration.effect is not Effect.READ:
             raise MeasureError(f"{check.uses} is not a check of this installation")
-        parameters = each.declaration.parameters.model_validate(check.arguments)
+        parameters = parameters_of(each, check)
         for attempt in range(1, MEASURE_ATTEMPTS + 1):
             try:
                 measured = await each.perform(parameters, scene)
@@ -145,8 +145,8 @@ class Performer:
         return act
 
 
-def parameters_of(each: Action, planned: PlannedAction) -> Any:
-    """Return the parameters of a planned action as its own model.
+def parameters_of(each: Action, planned: PlannedAction | PlannedCheck) -> Any:
+    """Return the parameters of a planned action or check as its own model.
 
     Raises:
         NotSentError: they do not fit any more, for instance after an update of the action's package.

@@ -36,6 +36,7 @@ _SENTENCES: Mapping[str, str] = {
     "time_delta_parsing": _SPAN,
     "time_delta_type": _SPAN,
     "literal_error": "is none of the choices; write {expected}",
+    "string_too_short": f"is empty; write it as {_PAGE} shows",
     "string_type": "is not a text; write one, in quotes",
     "string_unicode": "is not text in UTF-8; write it anew",
     "invalid_key": "is not a text, as a name must be; put it in quotes",

@@ -52,6 +52,18 @@ NOT_A_TEXT = "is not a text; write one, in quotes"
         ("prometheus:\n  url: http://x\n  timeout: 5s\n", f"3: prometheus.timeout: {NOT_A_SPAN}"),
         ("prometheus:\n  url: http://x\n  timeout: []\n", f"3: prometheus.timeout: {NOT_A_SPAN}"),
         (
+            "prometheus:\n  url: http://x\n  timeout: 0\n",
+            "3: prometheus.timeout: is out of range; write a value of more than PT0S",
+        ),
+        (
+            "prometheus:\n  url: http://x\n  stale_after: -PT1M\n",
+            "3: prometheus.stale_after: is out of range; write a value of more than PT0S",
+        ),
+        (
+            f"hosts:\n  web:\n    address: ''\n    {HOST}\n",
+            "3: hosts.web.address: is empty; write it as docs/settings.md shows",
+        ),
+        (
             f"prometheus:\n  url: http://x\n  token: {SECRET}\n",
             "3: prometheus.token: a secret is a reference: env:NAME or file:PATH, never the secret itself",
         ),

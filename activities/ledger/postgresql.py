@@ -72,7 +72,7 @@ _BY_WORD = {
     "password": "look at the user and the password in PARAMEDIC_LEDGER_URL",
     "pg_hba": "let pg_hba.conf admit this user and this machine",
     "does not exist": "look at the names in PARAMEDIC_LEDGER_URL; `createdb` makes a database",
-    "could not translate host name": "look at the host in PARAMEDIC_LEDGER_URL",
+    "resolve host": "look at the host in PARAMEDIC_LEDGER_URL, and whether names are resolved on this machine",
 }
 """For what goes wrong while connecting: there is no code then."""
 

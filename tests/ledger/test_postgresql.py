@@ -445,6 +445,7 @@ def test_errors_say_what_to_do_and_never_the_password(server: Postgres) -> None:
     closed = f"postgresql+psycopg://{OWNER}:{PASSWORD}@127.0.0.1:{free_port()}/ledger"
     assert "see to it that PostgreSQL runs" in refused(closed)
     assert "see to it that PostgreSQL runs" in refused(f"{closed}?password=wrong-secret")
+    assert "look at the host in" in refused("postgresql+psycopg://ann@nowhere.invalid/ledger")
     assert "is not a database URL" in refused(f"postgres//{OWNER}:{PASSWORD}@db/ledger")
 
 
