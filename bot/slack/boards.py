@@ -23,6 +23,7 @@ from bot.slack.board import Row, plain_board, render_board, row_of
 from bot.slack.headline import target
 from bot.slack.lines import board_news
 from bot.slack.people import SlackPeople
+from bot.slack.places import Places
 from bot.slack.poster import Draft, Poster
 from bot.slack.progress import Progress, render_progress
 from bot.slack.seating import lead_of
@@ -61,6 +62,7 @@ class Crew:
 
     ledger: Ledger
     poster: Poster
+    places: Places
     people: SlackPeople
     timeline_command: str
     clock: Callable[[], datetime]
@@ -197,7 +199,8 @@ class Board:
             place = await self._crew.poster.update(self.place, self._draft(), urgency=urgency)
             self._asked = asked
             if place != self.place:
-                await self._move(place)
+                old, self.place = self.place, place
+                await self._crew.places.move(old, place)
         except BaseException as error:  # cancelled as well: whoever waits must hear of it
             _fail(waiting, error)
             raise
@@ -213,12 +216,6 @@ class Board:
             full=lambda: render_board(lead, rows, timeline_command=crew.timeline_command),
             plain=lambda: plain_board(rows),
         )
-
-    async def _move(self, place: Posted) -> None:
-        """Remember that the message is somewhere else now."""
-        before, self.place = self.place, place
-        old, new = (before.channel, before.ts), (place.channel, place.ts)
-        await self._crew.ledger.write(lambda transaction: cards.move(transaction, old, new))
 
     async def _tell(self) -> None:
         told = list(self._untold)
@@ -283,8 +280,9 @@ class Boards:
         return min((seq for seq in untold if seq is not None), default=None)
 
     def at(self, place: Posted) -> Board | None:
-        """Return the board at a place, if there is one at work."""
-        return next((board for board in self._boards if board.place == place), None)
+        """Return the board at a place, or that was there before it moved, if there is one at work."""
+        now = self._crew.places.now(place)
+        return next((board for board in self._boards if board.place == now), None)
 
     async def open(self, place: Posted) -> Board:
         """Return the board at a place; it is set to work where it is not yet.
@@ -295,8 +293,9 @@ class Boards:
         async with self._opening:
             board = self.at(place)
             if board is None:
-                board = Board(place, self._crew)
-                where = (place.channel, place.ts)
+                now = self._crew.places.now(place)
+                board = Board(now, self._crew)
+                where = (now.channel, now.ts)
                 await board.load(await self._crew.ledger.read(lambda c: cards.at(c, *where)))
                 self._boards.append(board)
                 self._begin(board)

@@ -43,6 +43,7 @@ from bot.slack.lines import (
     together,
 )
 from bot.slack.people import SlackPeople
+from bot.slack.places import Places
 from bot.slack.poster import CHANNEL_GONE, Draft, Poster
 from bot.slack.progress import Progress, render_progress
 from bot.slack.seating import INCIDENT_LASTS, Seating, Spot, SpotGivenUpError
@@ -126,7 +127,8 @@ class Presenter:
         self._people = people
         self._timeline_command = timeline_command
         self._clock = clock
-        self._crew = Crew(ledger, poster, people, timeline_command, clock)
+        self._places = Places(ledger)
+        self._crew = Crew(ledger, poster, self._places, people, timeline_command, clock)
         self._boards = Boards(self._crew, _not_at_work)
         self._seating = Seating(clock)
         self._desks: dict[str, _Desk] = {}
@@ -276,7 +278,7 @@ class Presenter:
         if desk.spot is not None:
             await self._post(spot, stream, story)
         else:
-            place = await asyncio.shield(spot.posted)
+            place = self._places.now(await asyncio.shield(spot.posted))
             before_all = stream[0].seq - 1
             await self._keep(story, place, CARD, shown=before_all)
             board = await self._boards.open(place)  # last, for it could be over before anything else is done
@@ -311,12 +313,12 @@ class Presenter:
 
     async def _show_further(self, card: Card, stream: list[Record], story: Story) -> None:
         """Show what is new where it is shown already, alone or with others."""
-        place = Posted(channel=card.channel, ts=card.ts)
+        place = self._places.now(Posted(channel=card.channel, ts=card.ts))
         if await self._is_shared(place):
             board = await self._boards.open(place)
             await board.show(stream, story, told=card.seq)
         else:
-            await self._bring_up(card, stream, story)
+            await self._bring_up(place, card, stream, story)
 
     async def _is_shared(self, place: Posted) -> bool:
         if self._boards.at(place) is not None:
@@ -324,15 +326,14 @@ class Presenter:
         there = await self._ledger.read(lambda c: cards.at(c, place.channel, place.ts))
         return len(there) > 1
 
-    async def _bring_up(self, card: Card, stream: list[Record], story: Story) -> None:
+    async def _bring_up(self, old: Posted, card: Card, stream: list[Record], story: Story) -> None:
         shown = [record for record in stream if record.seq <= card.seq]
         before = read_story(shown) if shown else None
         gate = is_open(story) or (before is not None and is_open(before))
         urgency = Urgency.GATE if gate else Urgency.CARD
-        old = Posted(channel=card.channel, ts=card.ts)
         place = await self._poster.update(old, self._draft(story), urgency=urgency)
         if place != old:
-            await self._remember_move(old, place)
+            await self._places.move(old, place)
         await self._report(place, render_progress(before, story), asking=is_open(story))
         await self._leave(place, story)
 
@@ -342,10 +343,6 @@ class Presenter:
         board = self._boards.at(place)
         if board is not None:
             board.put(story)
-
-    async def _remember_move(self, old: Posted, place: Posted) -> None:
-        before, after = (old.channel, old.ts), (place.channel, place.ts)
-        await self._ledger.write(lambda transaction: cards.move(transaction, before, after))
 
     async def _post_card(self, story: Story) -> Posted:
         urgency = Urgency.GATE if is_open(story) else Urgency.CARD

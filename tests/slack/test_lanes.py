@@ -307,7 +307,7 @@ class Urgencies:
 async def test_a_board_is_urgent_only_where_its_questions_change():
     """A button that people wait for does not stand behind a board that tells of progress."""
     poster = Urgencies()
-    board = Board(Posted(channel="C1", ts="1.1"), Crew(None, poster, None, "", None))  # type: ignore[arg-type]
+    board = Board(Posted(channel="C1", ts="1.1"), Crew(None, poster, None, None, "", None))  # type: ignore[arg-type]
     working = Telling("R-WORKING").admitted()
     answered = asked().answered("denied").gate_closed("denied")
     for told in (asked(), working, working.check("before", "passed"), answered):

@@ -150,6 +150,45 @@ async def test_a_board_that_somebody_deletes_is_posted_again(rig):
     assert again["ts"] != message["ts"]
 
 
+async def test_who_comes_after_a_board_was_posted_again_joins_it_where_it_is(rig):
+    """The place that the incident was first known by is no longer where its message is."""
+    first, second = asking(0), asking(1)
+    async with rig.bot().running():
+        await keep(rig, first, second)
+        message = await see_title(rig, "▲ 2 answers are needed")
+        workspace = rig.server.workspace
+        workspace.delete(workspace.message("C0INCIDENTS", message["ts"]))
+        await close(rig, first)
+        again = await see_title(rig, "▲ 1 answer is needed, 1 ended")
+        await keep(rig, asking(2))
+        joined = await see_title(rig, "▲ 2 answers are needed, 1 ended")
+
+    assert joined["ts"] == again["ts"] != message["ts"]
+
+
+async def test_who_joins_a_card_that_was_posted_again_joins_it_where_it_is(rig):
+    """Alone it is a card; the second one makes it a board."""
+    first = asking(0)
+    async with rig.bot().running():
+        await keep(rig, first)
+        message = await rig.hands.wait_for(
+            lambda sight: next(iter(sight.messages("#incidents")), None), PATIENCE
+        )
+        workspace = rig.server.workspace
+        workspace.delete(workspace.message("C0INCIDENTS", message["ts"]))
+        await close(rig, first)
+        again = await rig.hands.wait_for(
+            lambda sight: next(
+                (each for each in sight.messages("#incidents") if each["ts"] != message["ts"]), None
+            ),
+            PATIENCE,
+        )
+        await keep(rig, asking(1))
+        joined = await see_title(rig, "▲ 1 answer is needed, 1 ended")
+
+    assert joined["ts"] == again["ts"]
+
+
 @pytest.mark.parametrize("fault", [{"status": 429, "retry_after": 1}, {"status": 503}], ids=["429", "503"])
 async def test_a_board_waits_for_slack_and_loses_nothing(rig, fault):
     """What is recorded while Slack wants a pause is shown after it."""
