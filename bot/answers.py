@@ -347,8 +347,15 @@ class Answers:
             await self._decide(click, story)
 
     async def _deliver_again(self, click: Click, story: Story, judgement: Record) -> None:
-        """Send the workflow what counted already: it may have died before Temporal knew what it had heard."""
-        if judgement.outcome == "accepted" and story.ending is None:
+        """Go on after an attempt that was cut off when the click was judged already.
+
+        What counted is sent once more: the workflow may have died before Temporal knew what it had heard.
+        Whose answer did not count may not have been told so, and is told, if need be twice.
+        """
+        if objection := judgement.data.get("objection"):
+            late = judgement.data.get("refusal") == Refusal.CLOSED.value
+            await self._object(click, story, objection, late=late)
+        elif judgement.outcome == "accepted" and story.ending is None:
             with suppress(WorkflowGoneError):
                 signed = SignedDecision.model_validate(
                     {name: judgement.data[name] for name in SignedDecision.model_fields}
@@ -372,8 +379,8 @@ class Answers:
         if verdict.objection is None:
             await self._done(click)
         elif verdict.recorded:
-            await self._done(click)
             await self._object(click, story, verdict.objection)
+            await self._done(click)
         else:
             unjudged = Objection(refusal=Refusal.NOT_JUDGED, sentence=verdict.objection)
             await self._refuse(click, story, unjudged, signed=signed)
@@ -396,8 +403,12 @@ class Answers:
         """The workflow is gone.  It may have counted this click with its last breath."""
         stream = await self._stream(click.remediation)
         story = _story(stream)
-        if judgement_in(stream, click.id) is not None or story is None:
+        judgement = judgement_in(stream, click.id)
+        if story is None:
             await self._done(click)
+            return
+        if judgement is not None:
+            await self._deliver_again(click, story, judgement)
             return
         closed = _closed(story, click) or "nobody waits for this answer any more"
         await self._refuse(click, story, _too_late_because(closed), late=True)
@@ -411,25 +422,24 @@ class Answers:
         signed: SignedDecision | None = None,
         late: bool = False,
     ) -> None:
-        """Put on record that a click did not count, in one step with its leaving the inbox; say so."""
+        """Put on record that a click did not count, and say so.  It leaves the inbox when that was said."""
         await self._keep_refusal(click, story, objection, signed)
-        self._told_to_wait.discard(click.id)
         await self._object(click, story, objection.sentence, late=late)
+        await self._done(click)
 
     async def _keep_refusal(
         self, click: Click, story: Story, objection: Objection, signed: SignedDecision | None = None
     ) -> None:
         entry = _refusal(click, story, objection, signed)
-        now = self._clock()
 
         def keep(transaction: Transaction) -> None:
             stream = stream_for(transaction, click.remediation)
             transaction.append(entry.model_copy(update={"stream": stream}))
-            click_done(transaction, click.id, at=now)
 
         await self._ledger.write(keep)
 
     async def _object(self, click: Click, story: Story, objection: str, *, late: bool = False) -> None:
+        self._told_to_wait.add(click.id)  # if it is cut off here, that it waits is no longer true
         latest = _story(await self._stream(click.remediation)) or story
         closed = _closed(latest, click)
         if _counted(latest, click):

@@ -405,6 +405,58 @@ async def test_a_crash_after_the_verdict_loses_no_approval(scene):
     assert scene.voice.told.empty()
 
 
+@pytest.mark.parametrize("judged_by", ["the engine", "the listener"])
+async def test_whose_answer_did_not_count_is_told_so_by_the_next_process(scene, judged_by):
+    """
+    The first one dies, or Slack hangs, when the refusal is on record and nobody has said so.
+    """
+    person = "U8" if judged_by == "the engine" else "U9"
+    scene.people.groups["slack:T1/U8"] = ("sales",)
+    scene.people.refused["slack:T1/U9"] = "guests may not answer"
+    speaking, tell = asyncio.Event(), scene.voice.tell
+
+    async def hang(click, words):
+        speaking.set()
+        await asyncio.Event().wait()
+
+    scene.voice.tell = hang
+    async with scene.running(), asyncio.timeout(20):
+        await scene.answers.receive(scene.house.click(person))
+        await speaking.wait()
+    assert await scene.pending() == 1
+    scene.voice.tell = tell
+
+    async with scene.running(scene.build()):
+        await scene.until_done()
+
+    (refusal,) = await scene.refusals()
+    told, words = scene.voice.told.get_nowait()
+    assert (told, words) == (refusal[0], f"Your answer does not count: {refusal[1]}.")
+    assert scene.voice.told.empty()
+
+
+async def test_whose_answer_did_not_count_does_not_hear_that_it_will(scene):
+    """
+    An attempt that is cut off while the person is told is not one that could not be delivered.
+    """
+    scene.people.refused["slack:T1/U9"] = "guests may not answer"
+    heard, tell = [], scene.voice.tell
+
+    async def hang_once(click, words):
+        heard.append(words)
+        if len(heard) == 1:
+            await asyncio.Event().wait()
+        await tell(click, words)
+
+    scene.voice.tell = hang_once
+    async with scene.running():
+        await scene.answers.receive(scene.house.click("U9"))
+        await scene.until_done()
+
+    assert len(heard) == 2
+    assert heard[0] == heard[1]
+
+
 async def test_what_was_decided_about_an_ended_remediation_is_not_sent_again(scene):
     """
     A workflow of the same name may wait for another question by then.
