@@ -34,9 +34,11 @@ def _is_reference(text: str) -> str:
 SecretReference = Annotated[str, AfterValidator(_is_reference)]
 """`env:NAME` or `file:PATH`.  A file's trailing newline is not part of the secret."""
 
-
 Text = Annotated[str, Field(min_length=1)]
+"""What is never empty."""
+
 Patience = Annotated[timedelta, Field(gt=timedelta())]
+"""How long is waited, or a sample believed: never no time at all."""
 
 
 def reveal(reference: str) -> str:

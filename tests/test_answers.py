@@ -435,26 +435,34 @@ async def test_whose_answer_did_not_count_is_told_so_by_the_next_process(scene, 
     assert scene.voice.told.empty()
 
 
-async def test_whose_answer_did_not_count_does_not_hear_that_it_will(scene):
+async def test_whose_answer_did_not_count_does_not_hear_that_it_will(scene, monkeypatch):
     """
     An attempt that is cut off while the person is told is not one that could not be delivered.
     """
     scene.people.refused["slack:T1/U9"] = "guests may not answer"
-    heard, tell = [], scene.voice.tell
+    heard, cut_off = [], asyncio.Event()
+    give_up, tell = scene.answers._tell_to_wait, scene.voice.tell
 
-    async def hang_once(click, words):
+    async def hang(click, words):
         heard.append(words)
-        if len(heard) == 1:
-            await asyncio.Event().wait()
-        await tell(click, words)
+        await asyncio.Event().wait()
 
-    scene.voice.tell = hang_once
-    async with scene.running():
+    async def note(click):
+        scene.voice.tell = tell
+        await give_up(click)
+        cut_off.set()
+
+    scene.voice.tell = hang
+    monkeypatch.setattr(scene.answers, "_hold", timedelta(milliseconds=500))
+    monkeypatch.setattr(scene.answers, "_tell_to_wait", note)
+    async with scene.running(), asyncio.timeout(20):
         await scene.answers.receive(scene.house.click("U9"))
+        await cut_off.wait()
+        assert scene.voice.told.empty()
         await scene.until_done()
 
-    assert len(heard) == 2
-    assert heard[0] == heard[1]
+    assert (await scene.heard())[1] == heard[0]
+    assert "does not count" in heard[0]
 
 
 async def test_what_was_decided_about_an_ended_remediation_is_not_sent_again(scene):

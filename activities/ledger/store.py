@@ -42,7 +42,7 @@ GROUP_LIMIT = 512
 """How many pieces of work share one commit at most."""
 
 IDLE_AFTER = 0.05  # seconds
-"""The writer tidies up when nothing has come for so long: a remediation in progress goes first."""
+"""When nothing has come for so long the writer puts the disk's setting back: a remediation in progress goes first."""
 
 FOLLOW_BATCH = 500
 FOLLOW_SECONDS = 0.5
@@ -293,7 +293,7 @@ class Ledger:
         return jobs, False
 
     def _wait(self) -> _Job | None:
-        """Return the next job.  Where it takes its time, the disk's setting is put back meanwhile, and not before it."""
+        """Return the next job.  Where none comes for a while, commits wait for the disk again, so that it need not ask for that."""
         with suppress(Empty):
             return self._queue.get(timeout=IDLE_AFTER)
         with suppress(SQLAlchemyError):  # then it is tried again, and told, with the next job

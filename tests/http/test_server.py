@@ -110,6 +110,19 @@ async def test_closes_a_connection_that_says_nothing(way, monkeypatch):
         await server.stop()
 
 
+async def test_closes_a_connection_whose_next_request_does_not_come_to_its_end(way, monkeypatch):
+    """The first one was in order; of the second there is only a beginning, alone or right behind the first."""
+    monkeypatch.setattr(server_module, "HEAD_DEADLINE", 0.2)
+    server = HttpServer(way.application, host="127.0.0.1", port=0)
+    await server.start()
+    first, beginning = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /healthz HTTP/1.1\r\nHo"
+    try:
+        for pieces in ((first, beginning), (first + beginning,)):
+            assert (await exchange(server.port, *pieces)).count(b"HTTP/1.1 200") == 1
+    finally:
+        await server.stop()
+
+
 async def test_answers_503_beyond_the_number_of_connections(way, monkeypatch):
     """Too many at once are told to come again."""
     monkeypatch.setattr(server_module, "CONNECTIONS_LIMIT", 3)
