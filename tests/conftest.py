@@ -9,9 +9,14 @@ import sys
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 # What was started in the background of a script ignores Ctrl-C, and so do the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hypothesis has stopwatches of its own, and on a machine that is busy otherwise they stop tests that are right.
+settings.register_profile("without a stopwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without a stopwatch")
 
 WITH_SERVERS = (
     "tests/activities/",

@@ -131,7 +131,7 @@ async def test_refuses_a_time_without_a_zone(ledger: Ledger) -> None:
     assert await ledger.read(records.size) == 0
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(event=WILD, stream=WILD, actor=WILD, data=st.dictionaries(WILD, JSON, max_size=4))
 def test_nothing_from_outside_is_unrecordable(
     ledger: Ledger, event: str, stream: str, actor: str, data: dict[str, object]

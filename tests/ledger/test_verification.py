@@ -279,7 +279,7 @@ def test_a_database_that_cannot_be_read_is_not_called_good(told: str) -> None:
     assert "no such table" in report.problem
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(data=st.data())
 def test_no_flipped_bit_of_a_record_goes_unseen(told: str, data: st.DataObject) -> None:
     """Any bit of any body or hash; and the verifier never crashes."""

@@ -58,7 +58,7 @@ def test_a_link_is_no_label():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.recursive(
         st.none() | st.text(max_size=40) | st.integers(),

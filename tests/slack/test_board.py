@@ -147,7 +147,7 @@ def test_a_long_alert_takes_no_deadline_away():
     assert shown.endswith("Otherwise nothing is done.")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ANY_TEXT)
 def test_no_text_at_all_breaks_a_board(text):
     """Property: whatever an alert says, Slack takes the board, and the question keeps its buttons."""

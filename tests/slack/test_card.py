@@ -258,7 +258,7 @@ def test_a_long_plan_is_told_to_its_end():
     assert "and 10 more actions, all of them in the timeline" in shown
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ANY_TEXT)
 def test_no_text_at_all_breaks_a_card(text):
     """Property: whatever an alert says, Slack takes the card, and the thread's messages end somewhere."""

@@ -26,7 +26,7 @@ from tests.records import NOON, Telling
 from tests.way_in import runbook as runbook_text
 
 NAMES = ("sre-oncall",)
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 
 def overview(text: str = "web-1", many: int = 1) -> Overview:

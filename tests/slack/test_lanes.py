@@ -113,7 +113,7 @@ async def test_who_does_not_wait_any_more_is_not_called_for():
     assert calls.order() == [1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.sampled_from(Urgency), st.sampled_from("abc"), st.integers(0, 2)),

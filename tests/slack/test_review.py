@@ -109,7 +109,7 @@ def test_any_foreign_text_makes_a_form_that_slack_takes(kind):
     assert problems_of_view(closed_view(FOREIGN[kind])) == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ANY_TEXT)
 def test_no_text_at_all_breaks_a_form(text):
     """Property: whatever an alert says, Slack takes the form."""

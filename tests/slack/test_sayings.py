@@ -72,7 +72,7 @@ async def test_slack_takes_all_that_is_said(kind):
     assert found == []
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(ANY_TEXT)
 def test_slack_takes_it_whatever_text_there_is(text):
     """Property: no text at all breaks what is said in the channel, in threads and to one person."""
