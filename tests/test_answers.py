@@ -64,7 +64,8 @@ class Scene:
         await self.house.keep()
         task = asyncio.create_task((answers or self.answers).run())
         try:
-            yield self
+            async with self.house.time_passes():
+                yield self
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -453,7 +454,7 @@ async def test_whose_answer_did_not_count_does_not_hear_that_it_will(scene, monk
         cut_off.set()
 
     scene.voice.tell = hang
-    monkeypatch.setattr(scene.answers, "_hold", timedelta(milliseconds=500))
+    monkeypatch.setattr(scene.answers, "_hold", timedelta(seconds=2))
     monkeypatch.setattr(scene.answers, "_tell_to_wait", note)
     async with scene.running(), asyncio.timeout(20):
         await scene.answers.receive(scene.house.click("U9"))

@@ -11,6 +11,8 @@ that the ledger's keeper would write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +53,20 @@ class Waiting:
     def now(self) -> datetime:
         """The time in this story."""
         return self.told.now
+
+    @contextlib.asynccontextmanager
+    async def time_passes(self) -> AsyncIterator[None]:
+        """Let the story's clock go on as time does: what was cut off is tried again only when its claim is over."""
+        ticking = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self.told.wait(seconds=1)
 
     async def keep(self) -> None:
         """Write what was told since the last time into the ledger."""

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from activities.prometheus import Query, query
 from runbooks.errors import MeasureError
-from tests.activities.test_http import answering, hang, reset
+from tests.activities.test_http import answering, hang, patience_for, reset
 from tests.components import free_port, prometheus, samples, wait_until
 
 pytestmark = pytest.mark.xdist_group("prometheus")  # one component for all of them
 
 
 def connected(url: str, **further: Any) -> dict[str, Any]:
-    return {"prometheus": {"url": url, "timeout": 0.3, **further}}
+    return {"prometheus": {"url": url, "timeout": 20, **further}}
 
 
 def answer(kind: str, rows: Any, **further: Any) -> bytes:
@@ -80,7 +80,7 @@ async def test_no_answer_is_retryable(listen, make_scene, talk):
     url = await listen(talk) if talk else f"http://127.0.0.1:{free_port()}"
 
     with pytest.raises(MeasureError, match="did not answer") as caught:
-        await query.perform(UP, make_scene(connected(url)))
+        await query.perform(UP, make_scene(connected(url, timeout=patience_for(talk))))
 
     assert caught.value.retryable
 

@@ -21,7 +21,15 @@ from activities.ssh import Run, run
 from activities.supervisor import Restart, restart
 from runbooks.errors import EffectError, FailedError, NotSentError
 from runbooks.model.action import Effect
-from tests.activities.test_http import answer_half, answering, endpoints, hang, read_request, reset
+from tests.activities.test_http import (
+    answer_half,
+    answering,
+    endpoints,
+    hang,
+    patience_for,
+    read_request,
+    reset,
+)
 from tests.activities.test_supervisor import OK, acting, cut_off, fault, info
 from tests.components import free_port
 
@@ -98,8 +106,7 @@ async def close_at_once(reader: Any, writer: Any) -> None:
 async def test_http_failures(listen, make_scene, talk, first, later):
     """A refusal is definite only of the attempt that it answers; silence, 5xx and "see elsewhere" are unknown."""
     url = talk if isinstance(talk, str) else await listen(talk)
-    patience = 0.2 if talk is hang else 20
-    connections = {} if url.startswith("no such") else endpoints(url, timeout=patience)
+    connections = {} if url.startswith("no such") else endpoints(url, timeout=patience_for(talk))
 
     outcomes = [
         await outcome_of(request, SEND, make_scene(connections, attempt=attempt)) for attempt in (1, 2)

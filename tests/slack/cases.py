@@ -34,20 +34,6 @@ class Case:
     story: Story
     modes: tuple[Mode, ...] = BOTH
 
-    async def tell(self, rig: Rig) -> str:
-        """Run the story while the clock of its remediation goes on: what is tried again waits for it."""
-        ticking = asyncio.create_task(_tick(rig))
-        try:
-            return await self.story(rig)
-        finally:
-            ticking.cancel()
-
-
-async def _tick(rig: Rig) -> None:
-    while True:
-        await asyncio.sleep(1)
-        rig.house.told.wait(seconds=1)
-
 
 CASES: list[Case] = []
 

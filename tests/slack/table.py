@@ -23,7 +23,7 @@ async def run(each: Case, mode: Mode) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             async with Rig.open(Path(folder), mode) as rig:
-                return True, await each.tell(rig)
+                return True, await each.story(rig)
         except Exception as error:  # noqa: BLE001 - one failed case must not hide the others
             return False, f"{type(error).__name__}: {error}"[:120]
 

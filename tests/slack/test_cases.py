@@ -29,7 +29,7 @@ async def test_nothing_lost_nothing_twice(tmp_path, capfd, each, mode):
     The story ends as it should, and no traceback is written on the way.
     """
     async with Rig.open(tmp_path, mode) as rig:
-        assert await each.tell(rig)
+        assert await each.story(rig)
 
     written = capfd.readouterr()
     assert "Traceback" not in written.out + written.err
