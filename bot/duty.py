@@ -100,9 +100,10 @@ class OnDuty:
                 found = await self._ledger.read(lambda c: find_duty(c, self._name))
                 if found != seen:
                     seen, since = found, self._monotonic()
-                if self._is_free(seen, since) and (taken := await self._take(seen)) is not None:
+                if not self._is_free(seen, since):
+                    self._has_begun = True
+                elif (taken := await self._take(seen)) is not None:
                     return taken
-                self._has_begun = True
             except LedgerError as error:
                 log.warning("it cannot be seen who is on duty", duty=self._name, error=str(error))
                 since = self._monotonic()  # nobody could say that they live

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.ledger.duties import find_duty
+from activities.ledger.duties import beat, find_duty
 from activities.ledger.store import Ledger
 from bot.duty import OnDuty, Pace
 from runbooks.errors import LedgerError
@@ -130,6 +130,25 @@ async def test_a_restart_goes_on_at_once(ledger):
 
     async with Process(ledger, "a").running() as again:
         await until(again.works)
+
+
+async def test_a_last_beat_does_not_keep_a_restart_waiting(ledger, monkeypatch):
+    """What the killed process had sent may arrive between the look and the taking: then it looks again."""
+    held = await Process(ledger, "a").on_duty._wait_for_turn()
+    again, last_beats = Process(ledger, "a"), 1
+    take = again.on_duty._take
+
+    async def overtaken(seen):
+        nonlocal last_beats
+        if last_beats:
+            last_beats -= 1
+            assert await ledger.write(lambda t: beat(t, held))
+        return await take(seen)
+
+    monkeypatch.setattr(again.on_duty, "_take", overtaken)
+    async with again.running():
+        await until(again.works)
+    assert last_beats == 0
 
 
 async def test_whoever_stood_still_has_lost_it(ledger):
