@@ -277,6 +277,8 @@ class Metrics:
             self._attempts.labels(action, Outcome.UNKNOWN.value)
         for refusal in _REFUSALS:
             self._answers_refused.labels(refusal)
+        for by in ("body", "delivery"):
+            self._duplicates.labels(by)
 
     # --- what this process sees -----------------------------------------------------------------
 
@@ -286,7 +288,8 @@ class Metrics:
 
     def suppressed(self, alerts: int, *, by: Literal["body", "delivery"]) -> None:
         """Count alerts that said nothing new."""
-        self._duplicates.labels(by).inc(alerts)
+        if alerts:
+            self._duplicates.labels(by).inc(alerts)
 
     def truncated(self, alerts: int) -> None:
         """Count alerts that a sender cut off."""

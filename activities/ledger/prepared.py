@@ -144,13 +144,13 @@ class PreparedInsert:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._types = {column.key: column.type for column in table.columns}
         self._of_length = cache(self._prepare)
 
     def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert the rows.  Columns that a row leaves out are null."""
-        names = self._table.columns.keys()
         for piece in _pieces(rows):
-            values = {f"{name}_{n}": row.get(name) for n, row in enumerate(piece) for name in names}
+            values = {f"{name}_{n}": row.get(name) for n, row in enumerate(piece) for name in self._types}
             self._of_length(len(piece)).run(connection, **values)
 
     def _prepare(self, length: int) -> Prepared:
@@ -158,10 +158,9 @@ class PreparedInsert:
 
     def _statement(self, length: int) -> Insert:
         # The types are given, for SQLAlchemy takes them from the columns for the first row only.
-        types = {column.key: column.type for column in self._table.columns}
         return insert(self._table).values(
             [
-                {name: bindparam(f"{name}_{number}", type_=of) for name, of in types.items()}
+                {name: bindparam(f"{name}_{number}", type_=of) for name, of in self._types.items()}
                 for number in range(length)
             ]
         )

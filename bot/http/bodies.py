@@ -5,11 +5,8 @@ A header that tells the length is believed where it says "too large" and never o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from starlette.datastructures import Headers
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from bot.http.answers import Refusal
 from bot.http.payload import BODY_LIMIT
@@ -46,9 +43,8 @@ class Bodies:
         self._largest = largest
         self._held = 0  # bytes
 
-    @asynccontextmanager
-    async def read(self, receive: Receive) -> AsyncIterator[bytes]:
-        """Give the body of one request.
+    async def read(self, receive: Receive) -> bytes:
+        """Return the body of one request, which counts until it is given to `release`.
 
         Raises:
             Refusal: 413 where it is too large, 503 where all together are, 400 where its end never came.
@@ -59,20 +55,28 @@ class Bodies:
             more = True
             while more:
                 message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refusal(400, "the sender went away")
-                piece = message.get("body", b"")
+                pieces.append(message.get("body", b""))
                 more = message.get("more_body", False)
-                size += len(piece)
-                self._held += len(piece)
-                if size > self._largest:
-                    raise _too_large(self._largest)
-                if self._held > self._limit:
-                    raise Refusal(503, "too many large notifications at the same time; send it again")
-                pieces.append(piece)
-            yield b"".join(pieces)
-        finally:
+                size += len(pieces[-1])
+                self._held += len(pieces[-1])
+                self._refuse_more(message, size)
+        except BaseException:
             self._held -= size
+            raise
+        return b"".join(pieces)
+
+    def _refuse_more(self, message: Message, size: int) -> None:
+        """Refuse a body of which `message` is the latest piece and `size` bytes have come."""
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "the sender went away")
+        if size > self._largest:
+            raise _too_large(self._largest)
+        if self._held > self._limit:
+            raise Refusal(503, "too many large notifications at the same time; send it again")
+
+    def release(self, body: bytes) -> None:
+        """Count a body no more."""
+        self._held -= len(body)
 
 
 def _too_large(largest: int) -> Refusal:

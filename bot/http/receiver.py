@@ -89,11 +89,11 @@ class Receiver:
         try:
             answer = await self._answer(scope, receive)
         except Exception:  # counted, and raised again for the server's log
-            self._metrics.answered(500)
             await sorry()(scope, receive, send)
+            self._metrics.answered(500)
             raise
-        self._metrics.answered(answer.status_code)
         await answer(scope, receive, send)
+        self._metrics.answered(answer.status_code)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         try:
@@ -122,8 +122,11 @@ class Receiver:
             challenge = {"www-authenticate": 'Bearer, Basic realm="alerts"'}
             raise Refusal(sender.status, sender.sentence, **(challenge if sender.status == 401 else {}))
         refuse_unreadable(headers)
-        async with self._bodies.read(receive) as body:
+        body = await self._bodies.read(receive)
+        try:
             return await self._take_body(body, sender.name)
+        finally:
+            self._bodies.release(body)
 
     async def _take_body(self, body: bytes, sender: str) -> Taken:
         seen = await self._outside(lambda: self._hash(body), if_over=HASHED_INLINE_LIMIT, size=len(body))

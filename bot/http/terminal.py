@@ -107,11 +107,13 @@ class TerminalDoor:
 
     async def _read(self, request: Request) -> Any:
         refuse_unreadable(request.headers, LARGEST)
-        async with self._bodies.read(request.receive) as body:
-            try:
-                return json.loads(body)
-            except (ValueError, RecursionError) as error:
-                raise Refusal(400, "the body is not JSON") from error
+        body = await self._bodies.read(request.receive)
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Refusal(400, "the body is not JSON") from error
+        finally:
+            self._bodies.release(body)
 
 
 def _answered(handler: Handler) -> Handler:

@@ -91,9 +91,12 @@ class SlackReceiver:
             raise Refusal(405, "Slack sends with POST", allow="POST")
         self._signatures.check_head(headers)
         refuse_unreadable(headers, BODY_LIMIT)
-        async with self._bodies.read(receive) as body:
+        body = await self._bodies.read(receive)
+        try:
             self._signatures.check(headers, body)
             payload = parse_request(body.decode("utf-8"), headers.get("content-type", ""))
+        finally:
+            self._bodies.release(body)
         if not self._listener.is_ready:
             self._signatures.forget(headers)
             return "not_ready", Refusal(503, "Slack's Web API was not reached yet").answer()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from runbooks.model.base import Value
 
 
@@ -19,6 +21,6 @@ class Facts(Value):
     """
 
     labels: Mapping[str, str]
-    annotations: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = Field(default_factory=dict)
     target: str = ""
-    checks: Mapping[str, Mapping[str, Any]] = {}
+    checks: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
