@@ -9,7 +9,7 @@ What was taken in is remembered, so that in a storm most repetitions need no tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +32,8 @@ NO_TARGET = "target_not_rendered"
 log = structlog.get_logger(__name__)
 
 Wake = Callable[[Sequence[InboxEntry]], None]
+Withheld = Mapping[tuple[str, str], str]
+"""Why some deliveries go no further than the inbox, by their addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,11 @@ class Intake:
 
     async def _take_some(self, addressed: Sequence[Addressed], raw: Blob | None) -> Taken:
         at = datetime.now(UTC)
+        withheld = _withheld(addressed)
         acceptance = await self._ledger.write(
-            lambda transaction: self._accept(transaction, addressed, at, raw)
+            lambda transaction: self._accept(transaction, addressed, withheld, at, raw)
         )
         entries = acceptance.entries
-        withheld = _withheld(addressed)
         for entry in entries:
             if problem := withheld.get(_address_of(entry)):
                 log.warning(
@@ -156,7 +158,12 @@ class Intake:
         return Taken(accepted, acceptance.duplicates, len(entries) - accepted)
 
     def _accept(
-        self, transaction: Transaction, addressed: Sequence[Addressed], at: datetime, raw: Blob | None
+        self,
+        transaction: Transaction,
+        addressed: Sequence[Addressed],
+        withheld: Withheld,
+        at: datetime,
+        raw: Blob | None,
     ) -> inbox.Acceptance:
         before = inbox.newest(transaction.tables)
         acceptance = inbox.accept(
@@ -169,11 +176,10 @@ class Intake:
         heard = list(_heard(addressed, acceptance.said))
         newest = max(before, acceptance.newest)
         transaction.when_committed(lambda: self._last.move(heard, before=before, newest=newest))
-        withheld = _withheld(addressed)
-        stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]
-        for entry in stopped:
-            remediations.explain(transaction, entry, NO_TARGET, withheld[_address_of(entry)], at=at)
-        if stopped:
+        if withheld:
+            stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]
+            for entry in stopped:
+                remediations.explain(transaction, entry, NO_TARGET, withheld[_address_of(entry)], at=at)
             inbox.done(transaction, [entry.entry for entry in stopped], at=at)
         return acceptance
 
@@ -210,7 +216,7 @@ def _ways(catalog: Catalog, alert: Alert, sender: str) -> list[Way]:
     ]
 
 
-def _withheld(addressed: Sequence[Addressed]) -> dict[tuple[str, str], str]:
+def _withheld(addressed: Sequence[Addressed]) -> Withheld:
     ways = (way for each in addressed for way in each.ways)
     return {_address_of(way.delivery): way.withheld for way in ways if way.withheld}
 

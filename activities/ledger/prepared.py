@@ -98,9 +98,9 @@ class Prepared:
         self, connection: Connection, parameters: Mapping[str, Any]
     ) -> tuple[list[tuple[Any, ...]], int]:
         dialect = connection.dialect
-        text = self._texts.get(dialect.dialect_description)
+        text = self._texts.get(dialect.name)
         if text is None:
-            text = self._texts[dialect.dialect_description] = _compile(self._statement, dialect)
+            text = self._texts[dialect.name] = _compile(self._statement, dialect)
         rows, changed = carry_out(connection, text.sql, text.bind(parameters))
         return text.read(rows), changed
 
@@ -176,7 +176,7 @@ def carry_out(
     Raises:
         DBAPIError: the database refuses, or is gone.
     """
-    driver = connection.connection
+    driver: Any = connection.connection.dbapi_connection
     try:
         cursor = driver.cursor()
         try:
@@ -185,7 +185,7 @@ def carry_out(
         finally:
             cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
-        lost = connection.dialect.is_disconnect(error, driver.dbapi_connection, None)
+        lost = connection.dialect.is_disconnect(error, driver, None)
         if lost:
             connection.invalidate(error)
         raise DBAPIError(sql, None, error, connection_invalidated=lost) from error

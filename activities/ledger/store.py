@@ -282,15 +282,13 @@ class Ledger:
     def _take(self) -> tuple[list[_Job], bool]:
         """Wait for work, and return all that is there; and whether nothing will follow."""
         jobs: list[_Job] = []
-        with suppress(Empty):
-            job = self._wait()
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == GROUP_LIMIT:
-                    return jobs, False
-                job = self._queue.get_nowait()
-            return jobs, True
-        return jobs, False
+        job = self._wait()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == GROUP_LIMIT or self._queue.empty():
+                return jobs, False
+            job = self._queue.get_nowait()  # nobody else takes from it
+        return jobs, True
 
     def _wait(self) -> _Job | None:
         """Return the next job.  Where none comes for a while, commits wait for the disk again, so that it need not ask for that."""

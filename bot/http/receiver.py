@@ -129,7 +129,7 @@ class Receiver:
             self._bodies.release(body)
 
     async def _take_body(self, body: bytes, sender: str) -> Taken:
-        seen = await self._outside(lambda: self._hash(body), if_over=HASHED_INLINE_LIMIT, size=len(body))
+        seen = await self._outside(self._hash, body, if_over=HASHED_INLINE_LIMIT)
         repeated = await self._repeated(seen)
         if repeated is not None:
             self._metrics.suppressed(repeated, by="body")
@@ -166,14 +166,17 @@ class Receiver:
             Refusal: 400 where it is no notification, 413 where it holds too much.
         """
         try:
-            reading = await self._outside(lambda: self._parse(body, sender, shed=True), size=len(body))
+            reading = await self._outside(self._parse, body, sender)
             if reading.repeated and not await self._intake.is_alone():
-                reading = await self._outside(lambda: self._parse(body, sender, shed=False), size=len(body))
+                reading = await self._outside(self._parse_whole, body, sender)
         except PayloadError as error:
             raise Refusal(413 if isinstance(error, PayloadTooLargeError) else 400, str(error)) from error
         return reading
 
-    def _parse(self, body: bytes, sender: str, *, shed: bool) -> _Reading:
+    def _parse_whole(self, body: bytes, sender: str) -> _Reading:
+        return self._parse(body, sender, shed=False)
+
+    def _parse(self, body: bytes, sender: str, *, shed: bool = True) -> _Reading:
         said = parse_notification(body)
         catalog = self._intake.catalog.digest
         words = [said.word(number, catalog) for number in range(len(said.items))]
@@ -183,11 +186,13 @@ class Receiver:
         ]
         return _Reading(words, sum(repeats), self._intake.address(fresh, sender), said.truncated)
 
-    async def _outside(self, work: Callable[[], T], *, size: int, if_over: int = INLINE_LIMIT) -> T:
-        """Do `work` on a body of this size, where it is large outside the event loop."""
-        if size <= if_over:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+    async def _outside(
+        self, work: Callable[..., T], body: bytes, *given: str, if_over: int = INLINE_LIMIT
+    ) -> T:
+        """Do `work` on a body and what else is `given`, where it is large outside the event loop."""
+        if len(body) <= if_over:
+            return work(body, *given)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, body, *given)
 
 
 def _peer(scope: Scope) -> str:
