@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from activities.lazily import lazily
-from activities.ledger.prepared import carry_out
+from activities.ledger.prepared import begin_with
 from runbooks.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ _WRITING = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
 )
 _READING = ("SET default_transaction_read_only = on",)
+_BEGIN_WITHOUT_THE_DISK = "BEGIN; SET LOCAL synchronous_commit TO off"
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _CONNECTING = {
@@ -135,23 +136,13 @@ class Postgresql:
     def writing_engine(self) -> Engine:
         """Return the engine of the one connection that writes."""
         engine = self._engine(pool_size=1, settings=_WRITING, patience=WRITER_PATIENCE)
-
-        @event.listens_for(engine, "begin")
-        def start(connection: Connection) -> None:
-            carry_out(connection, "BEGIN")
-            if not connection.info.get(_WAITS, True):
-                carry_out(connection, "SET LOCAL synchronous_commit TO off")
-
+        begin_with(engine, lambda info: "BEGIN" if info.get(_WAITS, True) else _BEGIN_WITHOUT_THE_DISK)
         return engine
 
     def reading_engine(self) -> Engine:
         """Return the engine of the connections that read: each transaction is a snapshot."""
         engine = self._engine(pool_size=READERS, settings=_READING, patience=READER_PATIENCE)
-
-        @event.listens_for(engine, "begin")
-        def start(connection: Connection) -> None:
-            carry_out(connection, _SNAPSHOT)
-
+        begin_with(engine, lambda _: _SNAPSHOT)
         return engine
 
     def explain(self, error: Exception) -> tuple[str, str]:

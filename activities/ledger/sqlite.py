@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-from activities.ledger.prepared import carry_out
+from activities.ledger.prepared import begin_with, carry_out
 from runbooks.errors import LedgerError
 
 LOCK_TIMEOUT_MS = 2000
@@ -124,8 +124,5 @@ def _engine(url: URL, *, begin: str, pool_size: int, pragmas: tuple[str, ...]) -
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        carry_out(connection, begin)
-
+    begin_with(engine, lambda _: begin)
     return engine
