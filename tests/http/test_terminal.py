@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 from bot.desk import Desk
+from bot.http.bodies import Bodies
 from bot.http.terminal import LARGEST, TerminalDoor
 from bot.logins import Logins
 from bot.requests import ASK_PATH, LOGIN_PATH
@@ -23,9 +24,13 @@ def logins(way):
 
 
 @pytest.fixture
-async def visitor(way, logins):
+def door(way, logins):
+    return TerminalDoor(logins, Desk(way.ledger, way.operations, logins))
+
+
+@pytest.fixture
+async def visitor(door):
     """Somebody who calls, without a network."""
-    door = TerminalDoor(logins, Desk(way.ledger, way.operations, logins))
     transport = httpx.ASGITransport(Starlette(routes=door.routes), client=("10.0.0.7", 50000))
     async with httpx.AsyncClient(transport=transport, base_url="http://paramedic") as visitor:
         yield visitor
@@ -86,6 +91,16 @@ async def test_what_cannot_be_understood_is_explained(visitor, logins, body, sta
 
     assert answer.status_code == status
     assert complaint in answer.json()["error"]
+
+
+async def test_a_request_that_was_answered_takes_up_no_room(visitor, door):
+    """Whether it was understood or not."""
+    label = b'{"label": "ann"}'
+    door._bodies = Bodies(len(label))
+
+    answers = [await visitor.post(LOGIN_PATH, content=body) for body in (label, b"{", label)]
+
+    assert [answer.status_code for answer in answers] == [201, 400, 201]
 
 
 async def test_a_browser_cannot_ask_for_a_login(visitor):

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.routing import Route
 
+from bot.http.bodies import Bodies
 from bot.slack.receiver import BODY_LIMIT, MalformedError, SlackReceiver, parse_request
 from bot.slack.signatures import REMEMBERED, WINDOW, NotFromSlackError, Signatures
 
@@ -69,8 +70,8 @@ class Door:
     def __init__(self, signatures: Signatures) -> None:
         self.listener = Listener()
         self.outcomes: list[str] = []
-        receiver = SlackReceiver(signatures, self.listener, self.outcomes.append)
-        transport = httpx.ASGITransport(Starlette(routes=[Route("/slack/events", receiver)]))
+        self.receiver = SlackReceiver(signatures, self.listener, self.outcomes.append)
+        transport = httpx.ASGITransport(Starlette(routes=[Route("/slack/events", self.receiver)]))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://bot")
 
     async def post(self, body: bytes = PRESS, content_type: str = FORM, **headers: str) -> int:
@@ -124,6 +125,16 @@ async def test_the_same_request_counts_once(door):
     assert [await door.post(), await door.post()] == [200, 401]
     assert door.outcomes == ["accepted", "replayed"]
     assert len(door.listener.heard) == 1
+
+
+async def test_a_request_that_was_answered_takes_up_no_room(door):
+    """Whether it was taken, forged, or nothing that Slack sends."""
+    door.receiver._bodies = Bodies(len(PRESS))
+
+    statuses = [await door.post(), await door.post(**FORGED["another secret"]), await door.post(b"{")]
+
+    assert statuses == [200, 401, 400]
+    assert await door.post(**signed(PRESS, OLD)) == 200
 
 
 @pytest.mark.parametrize("trouble", ["not_ready", "failed"])
