@@ -52,7 +52,7 @@ from runbooks.model.record import Record, RecordKind
 NAMESPACE = "paramedic"
 TOKEN = "chaos-token"
 READY_WITHIN = 60.0  # seconds
-SETTLE_WITHIN = 180.0  # seconds until everything that was delivered is explained, with no more harm done
+SETTLE_WITHIN = 180.0  # seconds until the next of what was delivered is explained, with no more harm done
 LOOK_EVERY = 0.2  # seconds
 DEAD_WITHIN = 60.0  # seconds until a life comes to the point at which it is to end
 READY_EVERY = 0.05  # seconds; a thousand lives begin with it
@@ -468,16 +468,22 @@ class House:
         return True
 
     async def calm(self, deliveries: Callable[[], list[Delivery]], most: int) -> None:
-        """Wait until at most so many of these have no outcome.
+        """Wait until at most so many of these have no outcome: for as long as one after the other gets its own.
 
         Raises:
-            HouseError: they are more, after all that time.
+            HouseError: they are more, and none of them has got one for all that time.
         """
+        left = await self.waiting(deliveries())
+        while len(left) > most:
+            await self._one_less(left)
+            left = await self.waiting(deliveries())
 
+    async def _one_less(self, left: list[Delivery]) -> None:
         async def there() -> bool:
-            return len(await self.waiting(deliveries())) <= most
+            return len(await self.waiting(left)) < len(left)
 
-        await self.until(there, SETTLE_WITHIN, "alerts to have their outcome", every=4 * LOOK_EVERY)
+        what = f"one of {len(left)} alerts to have its outcome"
+        await self.until(there, SETTLE_WITHIN, what, every=4 * LOOK_EVERY)
 
     async def idle(self) -> None:
         """Wait until everything has its outcome, and Temporal knows of it: no workflow is open.
