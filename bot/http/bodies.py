@@ -60,7 +60,7 @@ class Bodies:
                 size += len(pieces[-1])
                 self._held += len(pieces[-1])
                 self._refuse_more(message, size)
-        except BaseException:
+        except BaseException:  # the deadline, too: nobody gives back what they did not get
             self._held -= size
             raise
         return b"".join(pieces)

@@ -77,7 +77,7 @@ def endpoints(url: str, **further: Any) -> dict[str, Any]:
 
 def patience_for(talk: Any) -> float:
     """Return the seconds to wait for `talk`: few only where nothing will come."""
-    return 0.5 if talk in (hang, drip) else 20
+    return 1 if talk in (hang, drip) else 20
 
 
 LOOK = Check(endpoint="patient", path="/health")
