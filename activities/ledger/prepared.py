@@ -196,7 +196,7 @@ def carry_out(
 def begin_with(engine: Engine, statement: Callable[[Mapping[Any, Any]], str]) -> None:
     """Let every transaction of `engine` begin with a statement of ours.
 
-    SQLAlchemy has an event for it, whose machinery costs each transaction more than the statement does.
+    SQLAlchemy has an event for it, with machinery that would stand in the way of every alert and action.
 
     Args:
         statement: returns it, given what is noted of the connection (`Connection.info`).
