@@ -75,6 +75,7 @@ else:
 SWITCH_INTERVAL = 0.002  # seconds; with Python's own 0.005 appends waited for seconds under `bench.storm`
 COLLECT_AFTER = (5_000, 10, 10)  # Python's own: 700, 10, 10
 SETTLE_EVERY = 5.0  # seconds between two looks at the freeze file
+LAST_LOOK = 5.0  # seconds to take in what was acknowledged, before the process ends
 CATALOG_EVERY = 2.0  # seconds between two looks at the runbooks' folder
 
 log = structlog.get_logger()
@@ -182,7 +183,16 @@ async def run_process(settings: Settings, parts: Parts) -> None:
             feeder = Feeder(ledger, client, on_failure=metrics.feeding_failed)
             stack.push_async_callback(feeder.stop)
             await feeder.start()
-            intake = Intake(ledger, catalog, duplicate_window=settings.duplicate_window, wake=feeder.wake)
+            intake = Intake(
+                ledger,
+                catalog,
+                duplicate_window=settings.duplicate_window,
+                wake=feeder.wake,
+                suppressed=lambda repeated: metrics.suppressed(repeated, by="delivery"),
+            )
+            running.add("intake", intake.run())
+            stack.push_async_callback(running.end, "intake", within=LAST_LOOK)
+            stack.callback(intake.stop)
             running.add("metrics", metrics.follow())
             running.add("catalog", _watch(intake, ledger, policy))
 

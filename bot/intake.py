@@ -1,8 +1,9 @@
 """Intake: alerts become entries of the inbox, durable before anybody is told so.
 
-For each alert: which runbooks it is for, what they would act on, and a transaction in which all
-that is new is written.  An alert whose target cannot be rendered is explained in that same
-transaction, so that there is no moment at which nothing is known of it.
+For each alert: which runbooks it is for, and what they would act on.  What a notification holds that
+may be news is put into the tray, where it is durable, and acknowledged; from there it is taken in, in a
+transaction in which all that is new is written.  An alert whose target cannot be rendered is explained
+in that same transaction, so that there is no moment at which nothing is known of it.
 
 What was taken in is remembered, so that in a storm most repetitions need no transaction.
 """
@@ -16,15 +17,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from activities.ledger import inbox, remediations
-from activities.ledger.blobs import Blob
+from activities.ledger.blobs import KEPT_LIMIT, Blob
 from activities.ledger.inbox import Delivery, InboxEntry, Said
 from activities.ledger.last_words import Heard, LastWords, Word
 from activities.ledger.store import Ledger, Transaction
 from bot.catalog import Catalog
+from bot.http.payload import parse_notification
+from bot.tray import AT_ONCE, MEDIA, Addressed, Notice, Tray, Way
 from runbooks.model.alert import Alert
-
-AT_ONCE = 500
-"""How many alerts share a transaction: one of 20,000 would keep all other senders waiting."""
 
 NO_TARGET = "target_not_rendered"
 """The reason on record where a runbook matched and it cannot be said what it would act on."""
@@ -37,27 +37,20 @@ Withheld = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One alert on its way to one runbook, or to nobody.
+class Reading:
+    """What a body says.
 
     Attributes:
-        withheld: why it goes no further than the inbox, one sentence; empty where it does.
+        words: one for each alert.
+        repeated: how many deliveries say nothing new.
+        fresh: the alerts that may be news.
+        truncated: how many alerts the sender cut off.
     """
 
-    delivery: Delivery
-    withheld: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Addressed:
-    """One alert on all its ways.
-
-    Attributes:
-        word: what was said of it; None where that cannot be recognised when it is said again.
-    """
-
-    ways: tuple[Way, ...]
-    word: Word | None = None
+    words: Sequence[Word | None]
+    repeated: int
+    fresh: Sequence[Addressed]
+    truncated: int
 
 
 @dataclass(frozen=True)
@@ -65,26 +58,14 @@ class Taken:
     """What became of a notification, counted in deliveries: one alert may be for several runbooks.
 
     Attributes:
-        accepted: new, and for a runbook.
+        accepted: durable, and for a runbook; not known to be repetitions.
         duplicates: said before, within the duplicate window.
-        unmatched: new, and for no runbook.
+        unmatched: durable, and for no runbook.
     """
 
     accepted: int = 0
     duplicates: int = 0
     unmatched: int = 0
-
-    def __add__(self, other: Taken) -> Taken:
-        return Taken(
-            self.accepted + other.accepted,
-            self.duplicates + other.duplicates,
-            self.unmatched + other.unmatched,
-        )
-
-    @property
-    def news(self) -> bool:
-        """Whether anything was said that was not known."""
-        return self.accepted + self.unmatched > 0
 
 
 class Intake:
@@ -93,14 +74,25 @@ class Intake:
     Attributes:
         catalog: the runbooks in force; replaced as a whole after a reload, its versions being kept.
         wake: is told of new entries at once, so that they need not be looked for.
+        suppressed: is told how many deliveries turned out to be repetitions.
     """
 
-    def __init__(self, ledger: Ledger, catalog: Catalog, *, duplicate_window: timedelta, wake: Wake) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        catalog: Catalog,
+        *,
+        duplicate_window: timedelta,
+        wake: Wake,
+        suppressed: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.catalog = catalog
         self.duplicate_window = duplicate_window
         self.wake = wake
+        self.suppressed = suppressed
         self._ledger = ledger
         self._last = LastWords(duplicate_window)
+        self._tray = Tray(ledger, accept=self._accept, settle=self._settle, read=self._read_anew)
 
     def owner_of(self, runbook: str) -> str:
         """Return who keeps a runbook, by the catalog in force."""
@@ -112,7 +104,11 @@ class Intake:
         It may run in a thread.  It holds only where `is_alone` says so afterwards.
         """
         at = datetime.now(UTC)
-        return [0 if word is None else self._last.repeats(word, at) for word in words]
+        # What waits to be taken in may be about the same alert, and would then be the last word.
+        return [
+            0 if word is None or self._tray.holds(word.about) else self._last.repeats(word, at)
+            for word in words
+        ]
 
     async def is_alone(self) -> bool:
         """Return whether nobody else has written alerts into the inbox that are not known here.
@@ -120,68 +116,100 @@ class Intake:
         Raises:
             LedgerError: that cannot be said.
         """
-        return await self._ledger.read(inbox.newest) <= self._last.newest
+        is_shared = self._tray.is_shared
+        shared, newest = await self._ledger.read(lambda tables: (is_shared(tables), inbox.newest(tables)))
+        return not shared and newest <= self._last.newest
 
-    def address(self, alerts: Sequence[tuple[Alert, Word | None]], sender: str) -> list[Addressed]:
-        """Return where these alerts go.  Pure, and may run in a thread."""
-        catalog = self.catalog
-        return [Addressed(tuple(_ways(catalog, alert, sender)), word) for alert, word in alerts]
-
-    async def take(self, addressed: Sequence[Addressed], raw: Blob | None = None) -> Taken:
-        """Write what is new into the inbox; durable when this returns.
+    def read(self, body: bytes, sender: str, *, shed: bool = True) -> Reading:
+        """Return what a body says, and where its alerts go.  It may run in a thread.
 
         Args:
-            raw: the body that it came in.
+            shed: leave out what repeats the last word about its alert.
 
         Raises:
-            LedgerError: not all of it is; the same again is harmless.
+            PayloadError: it is no notification.
         """
-        taken = Taken()
-        for begin in range(0, len(addressed), AT_ONCE):
-            taken += await self._take_some(addressed[begin : begin + AT_ONCE], raw)
-        return taken
+        said, catalog = parse_notification(body), self.catalog
+        words = [said.word(number, catalog.digest) for number in range(len(said.items))]
+        repeats = self.repeats(words) if shed else [0] * len(words)
+        fresh = [
+            _address(catalog, said.alert(number), words[number], sender)
+            for number, repeated in enumerate(repeats)
+            if not repeated
+        ]
+        return Reading(words, sum(repeats), fresh, said.truncated)
 
-    async def _take_some(self, addressed: Sequence[Addressed], raw: Blob | None) -> Taken:
-        at = datetime.now(UTC)
-        withheld = _withheld(addressed)
-        acceptance = await self._ledger.write(
-            lambda transaction: self._accept(transaction, addressed, withheld, at, raw)
+    def _read_anew(self, body: bytes, sender: str) -> Sequence[Addressed]:
+        return self.read(body, sender, shed=False).fresh
+
+    async def take(self, addressed: Sequence[Addressed], body: bytes, sender: str) -> Taken:
+        """Make what may be news durable.  It is taken in soon after; what is too much at once, before this returns.
+
+        Args:
+            body: what it came in.
+            sender: who delivered it, as authenticated.
+
+        Raises:
+            LedgerError: not all of it is durable; the same again is harmless.
+        """
+        raw, at = Blob(MEDIA, body), datetime.now(UTC)
+        if len(addressed) <= AT_ONCE and len(body) <= KEPT_LIMIT:
+            await self._tray.keep(Notice(addressed, raw, at), sender)
+            matched = sum(1 for each in addressed for way in each.ways if way.delivery.runbook)
+            return Taken(matched, 0, sum(len(each.ways) for each in addressed) - matched)
+        await self._tray.taken_in()  # what was acknowledged before comes first
+        entries = duplicates = matched = 0
+        for begin in range(0, len(addressed), AT_ONCE):
+            some = Notice(addressed[begin : begin + AT_ONCE], raw, datetime.now(UTC))
+            acceptance = await self._ledger.write(lambda t: self._accept(t, some))  # noqa: B023 - awaited here
+            self._settle(some, acceptance)
+            entries += len(acceptance.entries)
+            duplicates += acceptance.duplicates
+            matched += sum(1 for entry in acceptance.entries if entry.runbook)
+        return Taken(matched, duplicates, entries - matched)
+
+    async def run(self) -> None:
+        """Take in what was acknowledged, first what an earlier process has left, until `stop`."""
+        await self._tray.run()
+
+    def stop(self) -> None:
+        """Let `run` end when it has taken in what is there; what it cannot is left to the next process."""
+        self._tray.stop()
+
+    async def taken_in(self) -> None:
+        """Return when all that was acknowledged until now has been taken in."""
+        await self._tray.taken_in()
+
+    def _accept(self, transaction: Transaction, notice: Notice) -> inbox.Acceptance:
+        before = inbox.newest(transaction.tables)
+        acceptance = inbox.accept(
+            transaction,
+            [way.delivery for each in notice.addressed for way in each.ways],
+            at=notice.received_at,
+            duplicate_window=self.duplicate_window,
+            raw=notice.raw,
         )
-        entries = acceptance.entries
-        for entry in entries:
+        heard = list(_heard(notice.addressed, acceptance.said))
+        newest = max(before, acceptance.newest)
+        transaction.when_committed(lambda: self._last.move(heard, before=before, newest=newest))
+        if withheld := _withheld(notice.addressed):
+            stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]
+            for entry in stopped:
+                sentence = withheld[_address_of(entry)]
+                remediations.explain(transaction, entry, NO_TARGET, sentence, at=notice.received_at)
+            inbox.done(transaction, [entry.entry for entry in stopped], at=notice.received_at)
+        return acceptance
+
+    def _settle(self, notice: Notice, acceptance: inbox.Acceptance) -> None:
+        """Tell whom it concerns what became of a notification."""
+        withheld = _withheld(notice.addressed)
+        for entry in acceptance.entries:
             if problem := withheld.get(_address_of(entry)):
                 log.warning(
                     "an alert is not acted on: it names no target", entry=entry.entry, problem=problem
                 )
-        self.wake([entry for entry in entries if entry.runbook and _address_of(entry) not in withheld])
-        accepted = sum(1 for entry in entries if entry.runbook)
-        return Taken(accepted, acceptance.duplicates, len(entries) - accepted)
-
-    def _accept(
-        self,
-        transaction: Transaction,
-        addressed: Sequence[Addressed],
-        withheld: Withheld,
-        at: datetime,
-        raw: Blob | None,
-    ) -> inbox.Acceptance:
-        before = inbox.newest(transaction.tables)
-        acceptance = inbox.accept(
-            transaction,
-            [way.delivery for each in addressed for way in each.ways],
-            at=at,
-            duplicate_window=self.duplicate_window,
-            raw=raw,
-        )
-        heard = list(_heard(addressed, acceptance.said))
-        newest = max(before, acceptance.newest)
-        transaction.when_committed(lambda: self._last.move(heard, before=before, newest=newest))
-        if withheld:
-            stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]
-            for entry in stopped:
-                remediations.explain(transaction, entry, NO_TARGET, withheld[_address_of(entry)], at=at)
-            inbox.done(transaction, [entry.entry for entry in stopped], at=at)
-        return acceptance
+        self.suppressed(acceptance.duplicates)
+        self.wake([e for e in acceptance.entries if e.runbook and _address_of(e) not in withheld])
 
 
 def _heard(addressed: Sequence[Addressed], said: Sequence[Said]) -> Iterator[Heard]:
@@ -193,6 +221,12 @@ def _heard(addressed: Sequence[Addressed], said: Sequence[Said]) -> Iterator[Hea
             known[0].fingerprint, b""
         )  # one that nobody repeats, but the last all the same
         yield Heard(word, min(one.since for one in known), len(known))
+
+
+def _address(catalog: Catalog, alert: Alert, word: Word | None, sender: str) -> Addressed:
+    """Return an alert with its ways.  Pure."""
+    about = word.about if word is not None else alert.fingerprint
+    return Addressed(tuple(_ways(catalog, alert, sender)), about, word)
 
 
 def _ways(catalog: Catalog, alert: Alert, sender: str) -> list[Way]:

@@ -262,7 +262,9 @@ class Metrics:
             registry=registry,
         )
         self._backlog = Gauge(
-            "paramedic_inbox_backlog", "Inbox entries that Temporal has not accepted yet.", registry=registry
+            "paramedic_inbox_backlog",
+            "Inbox entries that Temporal has not accepted yet, and notifications that are not taken in.",
+            registry=registry,
         )
         self._oldest = Gauge(
             "paramedic_inbox_oldest_seconds", "How long the oldest of them has waited.", registry=registry

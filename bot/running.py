@@ -43,6 +43,11 @@ class Running:
             task.result()
             raise RuntimeError(f"{task.get_name()} ended by itself")
 
+    async def end(self, name: str, *, within: float) -> None:
+        """Wait until a task that was told to end has ended; cancel it after so many seconds."""
+        await asyncio.wait({self._tasks[name]}, timeout=within)
+        await self.cancel(name)
+
     async def cancel(self, *names: str) -> None:
         """End these tasks, or all."""
         chosen = [task for name, task in self._tasks.items() if not names or name in names]

@@ -6,6 +6,7 @@ wrappers around the few public methods through which alerts, clicks and receipts
 
     before_inbox      an alert was read and is not durable
     before_answer     it is durable, and its sender was not answered
+    taking_in         the sender was answered; records and entries are written and not committed
     after_examine     admitted, measured, planned; Temporal does not know it yet
     after_gate        people are about to be asked: the gate is on record
     before_intent     an action was ordered, and the guard was not asked
@@ -25,7 +26,7 @@ import functools
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
@@ -33,9 +34,12 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 import activities.spool
 import bot.worker
 from activities import guard
+from activities.ledger import inbox
 from bot.answers import Answers
 from bot.intake import Intake
 from runbooks.ports.case import ActionOrder
+
+T = TypeVar("T")
 
 AFTER_CASE = {
     "examine": "after_examine",
@@ -47,7 +51,7 @@ AFTER_CASE = {
 
 ACTION_POINTS = ("before_intent", "after_intent", "after_effect", "during_receipt", "after_receipt")
 POINTS = (
-    *("before_inbox", "before_answer", "after_examine", "after_gate"),
+    *("before_inbox", "before_answer", "taking_in", "after_examine", "after_gate"),
     *ACTION_POINTS,
     *("after_verify", "after_click", "after_judgement"),
 )
@@ -75,6 +79,7 @@ def install(text: str) -> None:
     fuse = Fuse(text)
     bot.worker.Worker = functools.partial(_worker, fuse)  # type: ignore[assignment, misc]
     Intake.take = _around(Intake.take, fuse, before="before_inbox", after="before_answer")  # type: ignore[method-assign]
+    inbox.accept = _then(inbox.accept, fuse, "taking_in")
     Answers.receive = _around(Answers.receive, fuse, after="after_click")  # type: ignore[method-assign]
     guard.write_late = _in_the_middle(activities.spool.write_late, fuse, "during_receipt")
 
@@ -114,6 +119,16 @@ class _Inbound(ActivityInboundInterceptor):
         receipt = await self.next.execute_activity(input)
         self._fuse.reach(self._after)
         return receipt
+
+
+def _then(function: Callable[..., T], fuse: Fuse, point: str) -> Callable[..., T]:
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **named: Any) -> T:
+        found = function(*arguments, **named)
+        fuse.reach(point)
+        return found
+
+    return wrapped
 
 
 def _around(

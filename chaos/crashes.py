@@ -106,6 +106,7 @@ CRASHES = (
     Fault("killed-at-random", "kill -9 at random moments, two for three alerts", kill_at_random, least=LEAST, short=9, long=900, kills=DEATHS / TOGETHER),
     at("before_inbox", "kill -9: an alert was read, and is not durable"),
     at("before_answer", "kill -9: it is durable, and its sender was not answered"),
+    at("taking_in", "kill -9: its sender was answered, and its records are not committed"),
     at("after_examine", "kill -9: admitted and planned, and Temporal does not know it"),
     *(
         at(point, f"kill -9: {how}")

@@ -7,7 +7,10 @@ with WayIn(tmp_path) as way:
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -116,9 +119,14 @@ class WayIn:
         self.database = database or folder / "ledger.db"
         self.ledger = new_ledger(self.database)
         self.woken: list[InboxEntry] = []
+        self._users = 0
         self.catalog = Catalog.load(self.catalog_folder, VOCABULARY)
         self.intake = Intake(
-            self.ledger, self.catalog, duplicate_window=timedelta(minutes=10), wake=self.woken.extend
+            self.ledger,
+            self.catalog,
+            duplicate_window=timedelta(minutes=10),
+            wake=self.woken.extend,
+            suppressed=lambda repeated: self.metrics.suppressed(repeated, by="delivery"),
         )
         self.freeze_file = folder / "FREEZE"
         self.metrics = Metrics(self.ledger, actions=list(VOCABULARY), freeze_file=self.freeze_file)
@@ -150,7 +158,21 @@ class WayIn:
 
     def sender(self, *, token: str | None = TOKEN, peer: str = "127.0.0.1") -> Sender:
         """Return a sender at the address `peer`."""
-        return Sender(self.application, token, peer)
+        return Sender(self, token, peer)
+
+    @asynccontextmanager
+    async def taking_in(self) -> AsyncIterator[None]:
+        """Take in what is acknowledged, for as long as anybody is in such a block."""
+        if not self._users:
+            self._taking = asyncio.create_task(self.intake.run())
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self.intake.stop()
+                await self._taking
 
     def records(self, kind: RecordKind | None = None) -> list[Record]:
         """Return what is on record."""
@@ -163,23 +185,30 @@ class WayIn:
 
 
 class Sender:
-    """Somebody who sends alerts, without a network."""
+    """Somebody who sends alerts, without a network, and waits until what they say is taken in."""
 
-    def __init__(self, application: Any, token: str | None, peer: str) -> None:
+    def __init__(self, way: WayIn, token: str | None, peer: str) -> None:
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        transport = httpx.ASGITransport(application, client=(peer, 50000), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(way.application, client=(peer, 50000), raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://paramedic", headers=headers)
+        self._way = way
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._client)
+        await self._stack.enter_async_context(self._way.taking_in())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        await self._stack.aclose()
 
     async def post(self, said: Any, **headers: str) -> httpx.Response:
         """Send a notification; bytes are sent as they are."""
         body = said if isinstance(said, bytes) else json.dumps(said).encode()
-        return await self._client.post(ALERTS, content=body, headers=headers)
+        answer = await self._client.post(ALERTS, content=body, headers=headers)
+        if answer.is_success:
+            await self._way.intake.taken_in()
+        return answer
 
     async def request(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Send anything."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, union_all
 
-from activities.ledger.schema import inbox
+from activities.ledger.schema import inbox, notification
 from runbooks.model.base import Value
 
-_WAITING = select(inbox.c.received_at).where(inbox.c.done_at.is_(None), inbox.c.kind != "click")
-_COUNT = select(func.count()).select_from(_WAITING.subquery())
-_OLDEST = _WAITING.order_by(inbox.c.seq).limit(1)
+_WAITING = union_all(
+    select(inbox.c.received_at).where(inbox.c.done_at.is_(None), inbox.c.kind != "click"),
+    select(notification.c.received_at),
+).subquery()
+_LOOK = select(func.count(), func.min(_WAITING.c.received_at))
 
 
 class Backlog(Value):
-    """Entries that Temporal has not accepted yet.
+    """Entries that Temporal has not accepted yet, and notifications that are not taken in.
 
     Attributes:
         oldest: when the oldest of them was received; None where there is none.
@@ -27,6 +29,5 @@ class Backlog(Value):
 
 def backlog(connection: Connection) -> Backlog:
     """Return what waits."""
-    return Backlog(
-        entries=int(connection.execute(_COUNT).scalar_one()), oldest=connection.execute(_OLDEST).scalar()
-    )
+    entries, oldest = connection.execute(_LOOK).one()
+    return Backlog(entries=entries, oldest=oldest)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -139,6 +140,16 @@ inbox = _table(
     Column("done_at", Instant),
     Index("inbox_by_alert", "fingerprint", "received_at"),
     Index("inbox_pending", "done_at", "seq"),
+)
+
+notification = _table(
+    "notification",
+    Column("seq", Number, Identity(always=True), primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )
 
 remediation = _table(

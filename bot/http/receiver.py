@@ -16,9 +16,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -26,15 +25,14 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from activities.ledger.blobs import Blob
-from activities.ledger.last_words import Word
 from bot.http.answers import Refusal, sorry
 from bot.http.authentication import Gatekeeper, Stranger
 from bot.http.bodies import Bodies, refuse_unreadable
-from bot.http.payload import PayloadError, PayloadTooLargeError, parse_notification
+from bot.http.payload import PayloadError, PayloadTooLargeError
 from bot.http.repeats import RepeatedBodies
-from bot.intake import Addressed, Intake, Taken
+from bot.intake import Intake, Reading, Taken
 from bot.metrics import Metrics
+from bot.tray import MEDIA
 from runbooks.errors import LedgerError
 
 DEADLINE = 5.0  # seconds for everything; Alertmanager's own budget can be as short as 10
@@ -42,30 +40,11 @@ INLINE_LIMIT = 64 * 1024  # bytes; a larger body is read outside the event loop
 HASHED_INLINE_LIMIT = 1024 * 1024  # bytes; to hash them takes less than to change threads under load
 READING_THREADS = 2
 
-MEDIA = "application/json"
-
 T = TypeVar("T")
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What a body says.
-
-    Attributes:
-        words: one for each alert.
-        repeated: how many deliveries say nothing new.
-        fresh: the alerts that may be news.
-        truncated: how many alerts the sender cut off.
-    """
-
-    words: Sequence[Word | None]
-    repeated: int
-    fresh: Sequence[Addressed]
-    truncated: int
 
 
 class Receiver:
@@ -138,14 +117,14 @@ class Receiver:
         if reading.truncated:
             self._metrics.truncated(reading.truncated)
             log.error("alerts were cut off a notification and may never be sent", alerts=reading.truncated)
-        taken = Taken(duplicates=reading.repeated)
+        taken = Taken()
         if reading.fresh:
-            taken += await self._intake.take(reading.fresh, Blob(MEDIA, body))
-        self._metrics.suppressed(taken.duplicates, by="delivery")
+            taken = await self._intake.take(reading.fresh, body, sender)
+        self._metrics.suppressed(reading.repeated, by="delivery")
         words = [word for word in reading.words if word is not None]
         if len(words) == len(reading.words):
             self._repeats.remember(seen, words)
-        return taken
+        return Taken(taken.accepted, taken.duplicates + reading.repeated, taken.unmatched)
 
     def _hash(self, body: bytes) -> bytes:
         """Return the hash under which a body is remembered: with other runbooks, it is another one."""
@@ -159,32 +138,22 @@ class Receiver:
         repeats = self._intake.repeats(words)
         return sum(repeats) if all(repeats) and await self._intake.is_alone() else None
 
-    async def _read(self, body: bytes, sender: str) -> _Reading:
+    async def _read(self, body: bytes, sender: str) -> Reading:
         """Read a body, and leave out what is a repetition for certain.
 
         Raises:
             Refusal: 400 where it is no notification, 413 where it holds too much.
         """
         try:
-            reading = await self._outside(self._parse, body, sender)
+            reading = await self._outside(self._intake.read, body, sender)
             if reading.repeated and not await self._intake.is_alone():
-                reading = await self._outside(self._parse_whole, body, sender)
+                reading = await self._outside(self._read_whole, body, sender)
         except PayloadError as error:
             raise Refusal(413 if isinstance(error, PayloadTooLargeError) else 400, str(error)) from error
         return reading
 
-    def _parse_whole(self, body: bytes, sender: str) -> _Reading:
-        return self._parse(body, sender, shed=False)
-
-    def _parse(self, body: bytes, sender: str, *, shed: bool = True) -> _Reading:
-        said = parse_notification(body)
-        catalog = self._intake.catalog.digest
-        words = [said.word(number, catalog) for number in range(len(said.items))]
-        repeats = self._intake.repeats(words) if shed else [0] * len(words)
-        fresh = [
-            (said.alert(number), words[number]) for number, repeated in enumerate(repeats) if not repeated
-        ]
-        return _Reading(words, sum(repeats), self._intake.address(fresh, sender), said.truncated)
+    def _read_whole(self, body: bytes, sender: str) -> Reading:
+        return self._intake.read(body, sender, shed=False)
 
     async def _outside(
         self, work: Callable[..., T], body: bytes, *given: str, if_over: int = INLINE_LIMIT

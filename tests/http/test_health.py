@@ -85,7 +85,7 @@ async def test_a_broken_answer_says_nothing_of_its_cause(way, monkeypatch):
     def broken(*_):
         raise ValueError("secret inside")
 
-    monkeypatch.setattr(way.intake, "address", broken)
+    monkeypatch.setattr(way.intake, "read", broken)
     async with way.sender() as sender:
         answer = await sender.post({"version": "4", "alerts": []})
 

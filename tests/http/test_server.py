@@ -74,7 +74,9 @@ async def test_does_not_believe_who_a_proxy_says_the_sender_is(server, way):
     """A header cannot choose the address that stands in the record."""
     body = json.dumps(notification(alert(instance="web-1"))).encode()
     lines = (AUTHORIZED, "X-Forwarded-For: 203.0.113.9", f"Content-Length: {len(body)}", "Connection: close")
-    answer = await exchange(server.port, head(*lines) + body)
+    async with way.taking_in():
+        answer = await exchange(server.port, head(*lines) + body)
+        await way.intake.taken_in()
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert way.records()[0].data["sender"] == "bearer-1@127.0.0.1"

@@ -116,6 +116,13 @@ def _make_ledger() -> None:
 
 def _make_inbox() -> None:
     op.create_table(
+        "notification",
+        sa.Column("seq", number, sa.Identity(always=True), primary_key=True),
+        *(_text(name) for name in ("id", "receiver", "sender", "received_at")),
+        _bytes("body"),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "inbox",
         sa.Column("seq", number, primary_key=True, autoincrement=False),
         _text("entry", unique=True),

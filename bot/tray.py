@@ -1,0 +1,287 @@
+"""The tray: notifications that were acknowledged and wait, for a moment, to be taken in.
+
+Whoever sends an alert waits for one small row to be on the disk, and for nothing else: the entries of
+the inbox, the records and the search for repetitions follow in the next transaction.  That one need
+not wait for the disk.  If it is lost with the machine's power, the row is there again, and nothing was
+begun that would have survived it: an intent takes along to the disk all that was written before.
+
+They are taken in as they came, one after the other, several at a time.  One that cannot be taken in
+is kept, told in the log and tried again, and does not keep the others waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from activities.ledger import notifications
+from activities.ledger.blobs import Blob
+from activities.ledger.inbox import Acceptance, Delivery
+from activities.ledger.last_words import Word
+from activities.ledger.notifications import Kept, Waiting
+from activities.ledger.store import Ledger, Query, Transaction
+from runbooks.errors import LedgerError
+
+MEDIA = "application/json"
+
+AT_ONCE = 500
+"""How many alerts share a transaction: one of 20,000 would keep all other senders waiting."""
+
+ROOM = 5_000  # alerts that may wait; whoever brings more is answered when there is room again
+LOOKED_AT = 200  # notifications at one look
+LOOK_EVERY = 2.0  # seconds between two looks for what somebody else has left
+HOLD = timedelta(seconds=10)  # how long a notification is its receiver's; after a crash it waits so long
+RETRY = 1.0  # seconds until the ledger is asked again that refused
+ASIDE = 30.0  # seconds until a notification is tried again that could not be taken in
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One alert on its way to one runbook, or to nobody.
+
+    Attributes:
+        withheld: why it goes no further than the inbox, one sentence; empty where it does.
+    """
+
+    delivery: Delivery
+    withheld: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """One alert on all its ways.
+
+    Attributes:
+        about: the alert's fingerprint.
+        word: what was said of it; None where that cannot be recognised when it is said again.
+    """
+
+    ways: tuple[Way, ...]
+    about: str
+    word: Word | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is to be taken in of one notification.
+
+    Attributes:
+        raw: the body that it came in.
+    """
+
+    addressed: Sequence[Addressed]
+    raw: Blob
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one transaction has found.
+
+    Attributes:
+        taken: what is taken in now.
+        waiting: the ids of those that were there when it began; all of them where it is `complete`.
+        unknown: the place of one that has to be read first; None where there is none.
+        more: whether something was left for the next.
+    """
+
+    taken: Sequence[tuple[str, Notice, Acceptance]]
+    waiting: frozenset[str]
+    complete: bool
+    unknown: int | None
+    more: bool
+
+
+class Tray:
+    """Keeps notifications durable, and takes them in from `run` on.
+
+    Args:
+        accept: takes one in, within a transaction.
+        settle: is told what became of it, once that is committed.
+        read: returns what a body says that an earlier process has kept; runs in a thread.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        accept: Callable[[Transaction, Notice], Acceptance],
+        settle: Callable[[Notice, Acceptance], None],
+        read: Callable[[bytes, str], Sequence[Addressed]],
+    ) -> None:
+        self._ledger = ledger
+        self._accept = accept
+        self._settle = settle
+        self._read = read
+        self._me = secrets.token_hex(8)
+        self._notices: dict[str, Notice] = {}  # by their ids, in the order of their rows
+        self._about: Counter[str] = Counter()  # the alerts in them
+        self._alerts = 0
+        self._aside: dict[str, float] = {}  # until when, by the event loop's clock
+        self._trying = ""
+        self._stopping = asyncio.Event()
+        self._news = asyncio.Event()
+        self._moved = asyncio.Condition()
+
+    def holds(self, about: str) -> bool:
+        """Return whether something waits that says anything of this alert.  It may run in a thread."""
+        return about in self._about
+
+    async def keep(self, notice: Notice, sender: str) -> None:
+        """Make a notification durable.
+
+        Raises:
+            LedgerError: it is not, or nobody can say so; to keep it again is harmless.
+        """
+        if self._alerts >= ROOM:
+            async with self._moved:
+                await self._moved.wait_for(lambda: self._alerts < ROOM)
+        kept = Kept(secrets.token_hex(12), self._me, sender, notice.received_at, notice.raw.value)
+        # Whatever becomes of this call, the row may be there: what is not, the next look finds out.
+        self._put(kept.id, notice)
+        await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
+        self._news.set()
+
+    async def taken_in(self) -> None:
+        """Return when all that is kept now has been taken in, but for what cannot be."""
+        ids = list(self._notices)
+        async with self._moved:
+            await self._moved.wait_for(lambda: all(i not in self._notices or i in self._aside for i in ids))
+
+    @property
+    def is_shared(self) -> Query[bool]:
+        """The question whether something waits that this process has not received."""
+        return lambda tables: notifications.is_shared(tables, self._me)
+
+    async def run(self) -> None:
+        """Take in until `stop`, first what an earlier process has left; then what was acknowledged until then."""
+        hold = timedelta()  # at first, whatever its age
+        while True:
+            stopping = self._stopping.is_set()
+            self._news.clear()
+            try:
+                while await self._take_in(hold):
+                    pass
+            except LedgerError as error:
+                log.warning("what was acknowledged cannot be taken in yet", error=str(error))
+                refused = True
+            else:
+                hold, refused = HOLD, False
+            if stopping:
+                break
+            if refused:
+                await self._wait_for(self._stopping, RETRY)
+            else:
+                await self._wait_for(self._news, LOOK_EVERY)
+        self._stopping.clear()
+
+    def stop(self) -> None:
+        """Let `run` end when it has taken in what is there; what it cannot is left to the next process."""
+        self._stopping.set()
+        self._news.set()
+
+    @staticmethod
+    async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+
+    async def _take_in(self, hold: timedelta) -> bool:
+        """Take in what waits; after `hold` it is everybody's.  Return whether there may be more.
+
+        Raises:
+            LedgerError: not now.
+        """
+        if not self._notices and not await self._ledger.read(self._waiting(hold, 1)):
+            return False
+        now = asyncio.get_running_loop().time()
+        self._aside = {each: until for each, until in self._aside.items() if until > now}
+        known = list(self._notices)
+        try:
+            look = await self._ledger.write(lambda transaction: self._look(transaction, hold), durable=False)
+        except LedgerError:
+            raise
+        except Exception:
+            if not self._trying:
+                raise
+            log.exception("a notification cannot be taken in; it is kept", notification=self._trying)
+            self._aside[self._trying] = now + ASIDE
+            return True
+        for each, notice, acceptance in look.taken:
+            self._drop(each)
+            self._settle(notice, acceptance)
+        if look.complete:
+            for each in known:
+                if each not in look.waiting:  # it never got there, or somebody else has taken it in
+                    self._drop(each)
+        if look.unknown is not None:
+            await self._read_again(look.unknown)
+        async with self._moved:
+            self._moved.notify_all()
+        return look.more or look.unknown is not None
+
+    def _look(self, transaction: Transaction, hold: timedelta) -> _Look:
+        """Take in what fits into one transaction."""
+        self._trying = ""
+        limit = LOOKED_AT + len(self._aside)
+        rows = self._waiting(hold, limit)(transaction.tables)
+        taken: list[tuple[str, Notice, Acceptance]] = []
+        seqs: list[int] = []
+        unknown, more, alerts = None, len(rows) == limit, 0
+        for row in rows:
+            if row.id in self._aside:
+                continue
+            notice = self._notices.get(row.id)
+            if notice is None:
+                unknown = row.seq  # what follows must not overtake it
+                break
+            alerts += len(notice.addressed)
+            if taken and alerts > AT_ONCE:
+                more = True
+                break
+            self._trying = row.id
+            taken.append((row.id, notice, self._accept(transaction, notice)))
+            seqs.append(row.seq)
+        notifications.forget(transaction, seqs)
+        return _Look(taken, frozenset(row.id for row in rows), len(rows) < limit, unknown, more)
+
+    def _waiting(self, hold: timedelta, limit: int) -> Query[Sequence[Waiting]]:
+        at = datetime.now(UTC)
+        return lambda tables: notifications.waiting(tables, self._me, at=at, hold=hold, limit=limit)
+
+    async def _read_again(self, seq: int) -> None:
+        """Read what an earlier process, or another one, has kept and not taken in."""
+        kept = await self._ledger.read(lambda tables: notifications.find(tables, seq))
+        if kept is None:
+            return
+        try:
+            addressed = await asyncio.to_thread(self._read, kept.body, kept.sender)
+        except Exception:
+            log.exception("a notification cannot be read; it is kept", notification=kept.id)
+            self._aside[kept.id] = asyncio.get_running_loop().time() + ASIDE
+            return
+        self._put(kept.id, Notice(addressed, Blob(MEDIA, kept.body), kept.received_at))
+
+    def _put(self, name: str, notice: Notice) -> None:
+        self._notices[name] = notice
+        self._alerts += len(notice.addressed)
+        self._about.update(each.about for each in notice.addressed)
+
+    def _drop(self, name: str) -> None:
+        notice = self._notices.pop(name, None)
+        if notice is None:
+            return
+        self._alerts -= len(notice.addressed)
+        for each in notice.addressed:
+            self._about[each.about] -= 1
+            if not self._about[each.about]:
+                del self._about[each.about]
