@@ -104,11 +104,11 @@ class Intake:
         It may run in a thread.  It holds only where `is_alone` says so afterwards.
         """
         at = datetime.now(UTC)
-        # What waits to be taken in may be about the same alert, and would then be the last word.
-        return [
-            0 if word is None or self._tray.holds(word.about) else self._last.repeats(word, at)
-            for word in words
-        ]
+        return [0 if word is None else self._repeats(word, at) for word in words]
+
+    def _repeats(self, word: Word, at: datetime) -> int:
+        waiting = self._tray.repeats(word, at - self.duplicate_window)
+        return self._last.repeats(word, at) if waiting is None else waiting
 
     async def is_alone(self) -> bool:
         """Return whether nobody else has written alerts into the inbox that are not known here.

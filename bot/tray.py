@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import structlog
 from activities.ledger import notifications
 from activities.ledger.blobs import Blob
 from activities.ledger.inbox import Acceptance, Delivery
-from activities.ledger.last_words import Word
+from activities.ledger.last_words import Heard, Word
 from activities.ledger.notifications import Kept, Waiting
 from activities.ledger.store import Ledger, Query, Transaction
 from runbooks.errors import LedgerError
@@ -83,6 +82,19 @@ class Notice:
     received_at: datetime
 
 
+@dataclass(slots=True)
+class _Said:
+    """What waits about one alert.
+
+    Attributes:
+        times: how many notifications say something of it.
+        last: the last word that is durable; None where none is, or where that cannot be told.
+    """
+
+    times: int = 0
+    last: Heard | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """What one transaction has found.
@@ -124,7 +136,7 @@ class Tray:
         self._read = read
         self._me = secrets.token_hex(8)
         self._notices: dict[str, Notice] = {}  # by their ids, in the order of their rows
-        self._about: Counter[str] = Counter()  # the alerts in them
+        self._said: dict[str, _Said] = {}  # of the alerts in them, by fingerprint
         self._alerts = 0
         self._aside: dict[str, float] = {}  # until when, by the event loop's clock
         self._trying = ""
@@ -132,9 +144,16 @@ class Tray:
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
 
-    def holds(self, about: str) -> bool:
-        """Return whether something waits that says anything of this alert.  It may run in a thread."""
-        return about in self._about
+    def repeats(self, word: Word, since: datetime) -> int | None:
+        """Return how many deliveries `word` repeats of what waits and came after `since`; 0 where it may be news.
+
+        None where nothing waits that is about this alert.  It may run in a thread.
+        """
+        said = self._said.get(word.about)
+        if said is None:
+            return None
+        last = said.last
+        return last.deliveries if last is not None and last.word == word and last.since > since else 0
 
     async def keep(self, notice: Notice, sender: str) -> None:
         """Make a notification durable.
@@ -146,9 +165,13 @@ class Tray:
             async with self._moved:
                 await self._moved.wait_for(lambda: self._alerts < ROOM)
         kept = Kept(secrets.token_hex(12), self._me, sender, notice.received_at, notice.raw.value)
-        # Whatever becomes of this call, the row may be there: what is not, the next look finds out.
         self._put(kept.id, notice)
-        await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
+        try:
+            await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
+        except BaseException:
+            self._hear(notice, durable=False)  # perhaps it is there all the same; the next look finds out
+            raise
+        self._hear(notice, durable=True)
         self._news.set()
 
     async def taken_in(self) -> None:
@@ -274,7 +297,15 @@ class Tray:
     def _put(self, name: str, notice: Notice) -> None:
         self._notices[name] = notice
         self._alerts += len(notice.addressed)
-        self._about.update(each.about for each in notice.addressed)
+        for each in notice.addressed:
+            self._said.setdefault(each.about, _Said()).times += 1
+
+    def _hear(self, notice: Notice, *, durable: bool) -> None:
+        """Note what was said last; where nobody knows whether that is durable, nothing is a repetition of it."""
+        for each in notice.addressed:
+            if (said := self._said.get(each.about)) is not None:
+                word = each.word if durable else None
+                said.last = word and Heard(word, notice.received_at, len(each.ways))
 
     def _drop(self, name: str) -> None:
         notice = self._notices.pop(name, None)
@@ -282,6 +313,7 @@ class Tray:
             return
         self._alerts -= len(notice.addressed)
         for each in notice.addressed:
-            self._about[each.about] -= 1
-            if not self._about[each.about]:
-                del self._about[each.about]
+            said = self._said[each.about]
+            said.times -= 1
+            if not said.times:
+                del self._said[each.about]

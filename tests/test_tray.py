@@ -158,6 +158,7 @@ async def test_a_repetition_of_what_only_waits_is_no_repetition(way):
         await say(resolved)
         await say(fires)
         await say(fires)
+        assert waiting(way) == 3  # two of these, and the first for Temporal
         await until_taken_in(way, 3)
         async with way.taking_in():
             await way.intake.taken_in()
