@@ -1,7 +1,8 @@
-"""The inbox: where alerts and requests are durable before they are answered, and wait for Temporal.
+"""The inbox: where alerts and requests wait for Temporal.
 
-An entry is written in the same transaction as its `alert.received` record, so whatever was
-acknowledged is both on record and waiting.  Feeders claim entries for a while; an entry whose
+An entry is written in the same transaction as its `alert.received` record, so what is on record is
+waiting, and what waits is on record.  Alerts come from the tray (`activities.ledger.notifications`),
+where they were durable before they were answered.  Feeders claim entries for a while; an entry whose
 feeder died is claimed again when that time is over.
 """
 

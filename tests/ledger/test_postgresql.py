@@ -17,8 +17,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from activities.ledger import checkpoints, postgresql, records
+from activities.ledger import checkpoints, notifications, postgresql, records
 from activities.ledger.database import database_of
+from activities.ledger.notifications import Kept
 from activities.ledger.roles import READER, SEALER, WRITER, render_roles
 from activities.ledger.store import Ledger
 from activities.ledger.transaction import Tail, Tails, Transaction
@@ -26,7 +27,7 @@ from activities.ledger.verification import VerifiedState, verify
 from bot.http.receiver import DEADLINE
 from runbooks.errors import LedgerAwayError, LedgerError
 from tests.components import free_port
-from tests.ledger.material import POSTGRESQL, admitted, call, delivery, entry, received, tamper
+from tests.ledger.material import NIGHT, POSTGRESQL, admitted, call, delivery, entry, received, tamper
 from tests.postgres import OWNER, PASSWORD, Postgres, driver_url, postgres
 
 pytestmark = POSTGRESQL
@@ -76,10 +77,14 @@ def users(ledger: Ledger, url: str, server: Postgres) -> Users:
     )
 
 
-def test_the_writer_can_do_the_bot_s_work(users: Users) -> None:
+async def test_the_writer_can_do_the_bot_s_work(users: Users) -> None:
     """All that a remediation needs, with no more than the role allows; it finds the tables made."""
     bot = Ledger.open(users.writer)
     try:
+        await bot.write_beside(
+            lambda tables: notifications.keep(tables, Kept("n1", "here", "am", NIGHT, b"{}"))
+        )
+        await bot.write(lambda t: notifications.forget(t, [1]))
         (inbox_entry,) = received(bot, delivery())
         name = admitted(bot, call(inbox_entry)).remediation
         bot.write_now(lambda t: t.append(entry(f"{name}/x", name)))
