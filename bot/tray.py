@@ -34,6 +34,7 @@ AT_ONCE = 500
 """How many alerts share a transaction: one of 20,000 would keep all other senders waiting."""
 
 ROOM = 5_000  # alerts that may wait; whoever brings more is answered when there is room again
+ROOM_BYTES = 32 * 1024 * 1024  # of their bodies
 LOOKED_AT = 200  # notifications at one look
 LOOK_EVERY = 2.0  # seconds between two looks for what somebody else has left
 HOLD = timedelta(seconds=10)  # how long a notification is its receiver's; after a crash it waits so long
@@ -137,7 +138,7 @@ class Tray:
         self._me = secrets.token_hex(8)
         self._notices: dict[str, Notice] = {}  # by their ids, in the order of their rows
         self._said: dict[str, _Said] = {}  # of the alerts in them, by fingerprint
-        self._alerts = 0
+        self._alerts = self._bytes = 0
         self._aside: dict[str, float] = {}  # until when, by the event loop's clock
         self._trying = ""
         self._stopping = asyncio.Event()
@@ -161,15 +162,20 @@ class Tray:
         Raises:
             LedgerError: it is not, or nobody can say so; to keep it again is harmless.
         """
-        if self._alerts >= ROOM:
+        if not self._has_room():
             async with self._moved:
-                await self._moved.wait_for(lambda: self._alerts < ROOM)
+                await self._moved.wait_for(self._has_room)
         kept = Kept(secrets.token_hex(12), self._me, sender, notice.received_at, notice.raw.value)
         self._put(kept.id, notice)
         try:
             await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
+        except LedgerError:
+            self._drop(kept.id)  # should it be there all the same, it is read again
+            raise
         except BaseException:
-            self._hear(notice, durable=False)  # perhaps it is there all the same; the next look finds out
+            self._hear(
+                notice, durable=False
+            )  # the deadline: it may get there, or not; the next look finds out
             raise
         self._hear(notice, durable=True)
         self._news.set()
@@ -294,9 +300,13 @@ class Tray:
             return
         self._put(kept.id, Notice(addressed, Blob(MEDIA, kept.body), kept.received_at))
 
+    def _has_room(self) -> bool:
+        return self._alerts < ROOM and self._bytes < ROOM_BYTES
+
     def _put(self, name: str, notice: Notice) -> None:
         self._notices[name] = notice
         self._alerts += len(notice.addressed)
+        self._bytes += len(notice.raw.value)
         for each in notice.addressed:
             self._said.setdefault(each.about, _Said()).times += 1
 
@@ -312,6 +322,7 @@ class Tray:
         if notice is None:
             return
         self._alerts -= len(notice.addressed)
+        self._bytes -= len(notice.raw.value)
         for each in notice.addressed:
             said = self._said[each.about]
             said.times -= 1

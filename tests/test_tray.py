@@ -246,6 +246,31 @@ async def test_the_ledger_comes_back(way, monkeypatch):
     assert said(way) == [("web-1", "firing")]
 
 
+async def test_what_came_too_late_for_its_sender_is_taken_in_once(way, monkeypatch):
+    """503 at the deadline, and the ledger writes it all the same; nothing is a repetition of it until that is known."""
+    monkeypatch.setattr("bot.http.receiver.DEADLINE", 0.2)
+    writing, gate = way.ledger.write_beside, asyncio.Event()
+
+    async def slowly(work):
+        running = asyncio.ensure_future(held(work))
+        return await asyncio.shield(running)
+
+    async def held(work):
+        await gate.wait()
+        return await writing(work)
+
+    way.ledger.write_beside = slowly
+    async with way.sender() as sender:
+        late = await sender.post(notification(alert(instance="web-1")))
+        assert late.status_code == 503
+        gate.set()
+        await until(lambda: len(way.woken) == 1)
+        again = await sender.post(notification(alert(instance="web-1")))
+
+    assert again.status_code == 200
+    assert said(way) == [("web-1", "firing")]
+
+
 async def test_what_was_refused_leaves_nothing_behind(way):
     """An alert that was answered 503 is forgotten, and taken in when it comes again."""
     writing, fails = way.ledger.write_beside, True
@@ -266,9 +291,10 @@ async def test_what_was_refused_leaves_nothing_behind(way):
     assert said(way) == [("web-1", "firing")]
 
 
-async def test_who_brings_too_much_waits_until_there_is_room(way, monkeypatch):
+@pytest.mark.parametrize(("name", "room"), [("ROOM", 3), ("ROOM_BYTES", 500)])
+async def test_who_brings_too_much_waits_until_there_is_room(way, monkeypatch, name, room):
     """What waits has its limit: the answer says 200 when there was room, and never because there was none."""
-    monkeypatch.setattr(tray_module, "ROOM", 3)
+    monkeypatch.setattr(tray_module, name, room)
     async with impatient(way) as say:
         await say(*(alert(instance=f"web-{number}") for number in range(3)))
         late = asyncio.create_task(say(alert(instance="late")))
