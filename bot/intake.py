@@ -1,4 +1,4 @@
-"""Intake: alerts become entries of the inbox, durable before anybody is told so.
+"""Intake: alerts are durable before anybody is told so, and become entries of the inbox.
 
 For each alert: which runbooks it is for, and what they would act on.  What a notification holds that
 may be news is put into the tray, where it is durable, and acknowledged; from there it is taken in, in a
@@ -98,10 +98,15 @@ class Intake:
         """Return who keeps a runbook, by the catalog in force."""
         return self.catalog.owner_of(runbook)
 
+    @property
+    def round(self) -> int:
+        """What `is_alone` has to know: what it was before anybody looked for repetitions."""
+        return self._tray.round
+
     def repeats(self, words: Sequence[Word | None]) -> list[int]:
         """Return for each word how many deliveries it repeats; 0 where it may be news.
 
-        It may run in a thread.  It holds only where `is_alone` says so afterwards.
+        It may run in a thread.  It holds only where `is_alone` says so afterwards, given the `round` before.
         """
         at = datetime.now(UTC)
         return [0 if word is None else self._repeats(word, at) for word in words]
@@ -110,15 +115,15 @@ class Intake:
         waiting = self._tray.repeats(word, at - self.duplicate_window)
         return self._last.repeats(word, at) if waiting is None else waiting
 
-    async def is_alone(self) -> bool:
-        """Return whether nobody else has written alerts into the inbox that are not known here.
+    async def is_alone(self, since: int) -> bool:
+        """Return whether nobody else has received or written alerts that were not known here in the round `since`.
 
         Raises:
             LedgerError: that cannot be said.
         """
-        is_shared = self._tray.is_shared
+        is_shared = self._tray.is_shared()
         shared, newest = await self._ledger.read(lambda tables: (is_shared(tables), inbox.newest(tables)))
-        return not shared and newest <= self._last.newest
+        return not shared and newest <= self._last.newest and since == self.round
 
     def read(self, body: bytes, sender: str, *, shed: bool = True) -> Reading:
         """Return what a body says, and where its alerts go.  It may run in a thread.
@@ -191,7 +196,13 @@ class Intake:
         )
         heard = list(_heard(notice.addressed, acceptance.said))
         newest = max(before, acceptance.newest)
-        transaction.when_committed(lambda: self._last.move(heard, before=before, newest=newest))
+
+        def remember() -> None:
+            if before != self._last.newest:
+                self._tray.doubt()
+            self._last.move(heard, before=before, newest=newest)
+
+        transaction.when_committed(remember)
         if withheld := _withheld(notice.addressed):
             stopped = [entry for entry in acceptance.entries if _address_of(entry) in withheld]
             for entry in stopped:

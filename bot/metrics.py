@@ -326,7 +326,7 @@ class Metrics:
         scopes = {freeze.scope for freeze in (*frozen, *read_freezes(self._freeze_file))}
         self._ledger_readable.set(1)
         self._ledger_size.set(size)
-        self._backlog.set(waiting.entries)
+        self._backlog.set(waiting.entries + waiting.notifications)
         self._oldest.set(max(0.0, (datetime.now(UTC) - oldest).total_seconds()) if oldest else 0)
         self._frozen.set(len(scopes))
         return generate_latest(self.registry)

@@ -5,15 +5,15 @@ the inbox, the records and the search for repetitions follow in the next transac
 not wait for the disk.  If it is lost with the machine's power, the row is there again, and nothing was
 begun that would have survived it: an intent takes along to the disk all that was written before.
 
-They are taken in as they came, one after the other, several at a time.  One that cannot be taken in
-is kept, told in the log and tried again, and does not keep the others waiting.
+They are taken in as they came, one after the other, several at a time.  One that cannot be taken in, by
+a fault of ours, is kept, told in the log and tried again; the others go before it meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from activities.ledger.inbox import Acceptance, Delivery
 from activities.ledger.last_words import Heard, Word
 from activities.ledger.notifications import Kept, Waiting
 from activities.ledger.store import Ledger, Query, Transaction
-from runbooks.errors import LedgerError
+from runbooks.errors import LedgerError, LedgerRefusedError
 
 MEDIA = "application/json"
 
@@ -90,10 +90,20 @@ class _Said:
     Attributes:
         times: how many notifications say something of it.
         last: the last word that is durable; None where none is, or where that cannot be told.
+        round: `Tray.round` when it was heard.
     """
 
     times: int = 0
     last: Heard | None = None
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """A notification that could not be taken in: until when, by the event loop's clock, and what it is about."""
+
+    until: float
+    about: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +149,11 @@ class Tray:
         self._notices: dict[str, Notice] = {}  # by their ids, in the order of their rows
         self._said: dict[str, _Said] = {}  # of the alerts in them, by fingerprint
         self._alerts = self._bytes = 0
-        self._aside: dict[str, float] = {}  # until when, by the event loop's clock
+        self._aside: Mapping[str, _Aside] = {}  # replaced and never changed, for threads look at it
+        self._began = datetime.now(UTC)
+        self._round = 0
         self._trying = ""
+        self._one_by_one = False
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -150,11 +163,23 @@ class Tray:
 
         None where nothing waits that is about this alert.  It may run in a thread.
         """
+        if any(word.about in each.about for each in self._aside.values()):
+            return 0
         said = self._said.get(word.about)
         if said is None:
             return None
         last = said.last
-        return last.deliveries if last is not None and last.word == word and last.since > since else 0
+        is_last = last is not None and last.word == word and last.since > since and said.round == self._round
+        return last.deliveries if last is not None and is_last else 0
+
+    @property
+    def round(self) -> int:
+        """How often somebody else had taken in something, so that what was said last here may not be the last."""
+        return self._round
+
+    def doubt(self) -> None:
+        """Believe no more that what waits here was said last: somebody else has taken in something."""
+        self._round += 1
 
     async def keep(self, notice: Notice, sender: str) -> None:
         """Make a notification durable.
@@ -169,13 +194,8 @@ class Tray:
         self._put(kept.id, notice)
         try:
             await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
-        except LedgerError:
-            self._drop(kept.id)  # should it be there all the same, it is read again
-            raise
         except BaseException:
-            self._hear(
-                notice, durable=False
-            )  # the deadline: it may get there, or not; the next look finds out
+            self._hear(notice, durable=False)  # perhaps it is there all the same; the next look finds out
             raise
         self._hear(notice, durable=True)
         self._news.set()
@@ -184,33 +204,38 @@ class Tray:
         """Return when all that is kept now has been taken in, but for what cannot be."""
         ids = list(self._notices)
         async with self._moved:
-            await self._moved.wait_for(lambda: all(i not in self._notices or i in self._aside for i in ids))
+            await self._moved.wait_for(lambda: self._notices.keys().isdisjoint(ids))
 
-    @property
     def is_shared(self) -> Query[bool]:
-        """The question whether something waits that this process has not received."""
-        return lambda tables: notifications.is_shared(tables, self._me)
+        """Return the question whether something waits that this process has not received, and can take in."""
+        aside = self._aside
+        return lambda tables: (
+            not aside.keys() >= set(notifications.of_others(tables, self._me, len(aside) + 1))
+        )
 
     async def run(self) -> None:
         """Take in until `stop`, first what an earlier process has left; then what was acknowledged until then."""
-        hold = timedelta()  # at first, whatever its age
+        old = self._began  # at first, from others, whatever its age
         while True:
             stopping = self._stopping.is_set()
             self._news.clear()
             try:
-                while await self._take_in(hold):
+                while await self._take_in(old):
                     pass
-            except LedgerError as error:
-                log.warning("what was acknowledged cannot be taken in yet", error=str(error))
+            except Exception as error:  # noqa: BLE001 - alerts wait: it is tried for as long as the process lives
+                log.warning(
+                    "what was acknowledged cannot be taken in yet", error=f"{type(error).__name__}: {error}"
+                )
                 refused = True
             else:
-                hold, refused = HOLD, False
+                refused = False
             if stopping:
                 break
             if refused:
                 await self._wait_for(self._stopping, RETRY)
             else:
                 await self._wait_for(self._news, LOOK_EVERY)
+                old = datetime.now(UTC) - HOLD
         self._stopping.clear()
 
     def stop(self) -> None:
@@ -224,45 +249,51 @@ class Tray:
             async with asyncio.timeout(seconds):
                 await event.wait()
 
-    async def _take_in(self, hold: timedelta) -> bool:
-        """Take in what waits; after `hold` it is everybody's.  Return whether there may be more.
+    async def _take_in(self, old: datetime) -> bool:
+        """Take in what waits; what was received before `old` is everybody's.  Return whether there may be more.
 
         Raises:
             LedgerError: not now.
         """
-        if not self._notices and not await self._ledger.read(self._waiting(hold, 1)):
+        if not self._notices and not await self._ledger.read(self._waiting(old, 1)):
             return False
         now = asyncio.get_running_loop().time()
-        self._aside = {each: until for each, until in self._aside.items() if until > now}
-        known = list(self._notices)
+        self._aside = {name: each for name, each in self._aside.items() if each.until > now}
         try:
-            look = await self._ledger.write(lambda transaction: self._look(transaction, hold), durable=False)
-        except LedgerError:
-            raise
-        except Exception:
-            if not self._trying:
+            return await self._take_some(old)
+        finally:
+            async with self._moved:
+                self._moved.notify_all()
+
+    async def _take_some(self, old: datetime) -> bool:
+        known, self._trying = list(self._notices), ""
+        try:
+            look = await self._ledger.write(lambda transaction: self._look(transaction, old), durable=False)
+        except Exception as error:
+            is_its_fault = isinstance(error, LedgerRefusedError) or not isinstance(error, LedgerError)
+            if not (is_its_fault and self._trying):
                 raise
-            log.exception("a notification cannot be taken in; it is kept", notification=self._trying)
-            self._aside[self._trying] = now + ASIDE
+            if self._one_by_one:
+                log.exception("a notification cannot be taken in; it is kept", notification=self._trying)
+                self._put_aside(self._trying)
+            self._one_by_one = True  # to learn which it is
             return True
-        for each, notice, acceptance in look.taken:
-            self._drop(each)
+        self._one_by_one = False
+        for name, notice, acceptance in look.taken:
+            self._drop(name)
             self._settle(notice, acceptance)
         if look.complete:
-            for each in known:
-                if each not in look.waiting:  # it never got there, or somebody else has taken it in
-                    self._drop(each)
+            for name in known:
+                if name not in look.waiting:  # it never got there, or somebody else has taken it in
+                    self._drop(name)
         if look.unknown is not None:
             await self._read_again(look.unknown)
-        async with self._moved:
-            self._moved.notify_all()
         return look.more or look.unknown is not None
 
-    def _look(self, transaction: Transaction, hold: timedelta) -> _Look:
+    def _look(self, transaction: Transaction, old: datetime) -> _Look:
         """Take in what fits into one transaction."""
-        self._trying = ""
         limit = LOOKED_AT + len(self._aside)
-        rows = self._waiting(hold, limit)(transaction.tables)
+        rows = self._waiting(old, limit)(transaction.tables)
         taken: list[tuple[str, Notice, Acceptance]] = []
         seqs: list[int] = []
         unknown, more, alerts = None, len(rows) == limit, 0
@@ -274,7 +305,7 @@ class Tray:
                 unknown = row.seq  # what follows must not overtake it
                 break
             alerts += len(notice.addressed)
-            if taken and alerts > AT_ONCE:
+            if taken and (alerts > AT_ONCE or self._one_by_one):
                 more = True
                 break
             self._trying = row.id
@@ -283,9 +314,9 @@ class Tray:
         notifications.forget(transaction, seqs)
         return _Look(taken, frozenset(row.id for row in rows), len(rows) < limit, unknown, more)
 
-    def _waiting(self, hold: timedelta, limit: int) -> Query[Sequence[Waiting]]:
-        at = datetime.now(UTC)
-        return lambda tables: notifications.waiting(tables, self._me, at=at, hold=hold, limit=limit)
+    def _waiting(self, old: datetime, limit: int) -> Query[Sequence[Waiting]]:
+        ahead = datetime.now(UTC) + HOLD
+        return lambda tables: notifications.waiting(tables, self._me, old=old, ahead=ahead, limit=limit)
 
     async def _read_again(self, seq: int) -> None:
         """Read what an earlier process, or another one, has kept and not taken in."""
@@ -296,9 +327,17 @@ class Tray:
             addressed = await asyncio.to_thread(self._read, kept.body, kept.sender)
         except Exception:
             log.exception("a notification cannot be read; it is kept", notification=kept.id)
-            self._aside[kept.id] = asyncio.get_running_loop().time() + ASIDE
-            return
-        self._put(kept.id, Notice(addressed, Blob(MEDIA, kept.body), kept.received_at))
+            self._put_aside(kept.id)
+        else:
+            self._put(kept.id, Notice(addressed, Blob(MEDIA, kept.body), kept.received_at))
+
+    def _put_aside(self, name: str) -> None:
+        """Leave a notification alone for a while, and let nothing pass for a repetition that it is about."""
+        notice = self._notices.get(name)
+        about = frozenset(each.about for each in notice.addressed) if notice is not None else frozenset()
+        until = asyncio.get_running_loop().time() + ASIDE
+        self._aside = {**self._aside, name: _Aside(until, about)}
+        self._drop(name)
 
     def _has_room(self) -> bool:
         return self._alerts < ROOM and self._bytes < ROOM_BYTES
@@ -308,7 +347,10 @@ class Tray:
         self._alerts += len(notice.addressed)
         self._bytes += len(notice.raw.value)
         for each in notice.addressed:
-            self._said.setdefault(each.about, _Said()).times += 1
+            said = self._said.setdefault(each.about, _Said())
+            said.times += 1
+            if said.last is not None and said.last.word != each.word:
+                said.last = None  # until this one is durable, or known not to be
 
     def _hear(self, notice: Notice, *, durable: bool) -> None:
         """Note what was said last; where nobody knows whether that is durable, nothing is a repetition of it."""
@@ -316,6 +358,7 @@ class Tray:
             if (said := self._said.get(each.about)) is not None:
                 word = each.word if durable else None
                 said.last = word and Heard(word, notice.received_at, len(each.ways))
+                said.round = self._round
 
     def _drop(self, name: str) -> None:
         notice = self._notices.pop(name, None)

@@ -114,6 +114,12 @@ class LedgerError(ParamedicError):
     code = "ledger_unavailable"
 
 
+class LedgerRefusedError(LedgerError):
+    """The ledger's database works, and refuses what it is given; the same again would be refused again."""
+
+    code = "ledger_refused"
+
+
 class LedgerAwayError(LedgerError):
     """The ledger's database does not answer now.  Nothing has to be put right before it is tried again."""
 

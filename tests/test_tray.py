@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 from activities.ledger import inbox, notifications
 from activities.ledger.backlog import backlog
 from activities.ledger.notifications import Kept
+from activities.ledger.store import Transaction
 from bot import tray as tray_module
 from bot.http.application import ALERTS
+from runbooks.errors import LedgerRefusedError
 from runbooks.model.record import RecordKind
 from tests.way_in import TOKEN, WayIn, alert, notification, runbook
 
@@ -42,7 +44,8 @@ async def impatient(way):
 
 
 def waiting(way):
-    return way.ledger.read_now(backlog).entries
+    left = way.ledger.read_now(backlog)
+    return left.entries + left.notifications
 
 
 def said(way):
@@ -201,6 +204,94 @@ async def test_one_that_cannot_be_taken_in_does_not_keep_the_others_waiting(way,
             await until(lambda: len(way.woken) == 3)
 
     assert "a notification cannot be taken in; it is kept" in [each["event"] for each in logs]
+
+
+@pytest.mark.parametrize("fault", [KeyError("a fault of ours"), LedgerRefusedError("it is there already")])
+async def test_one_whose_records_are_refused_is_found_out(way, monkeypatch, fault):
+    """They are written together, so nobody knows whose fault it is: then one at a time is tried."""
+    flush = Transaction.flush
+
+    def sometimes(transaction):
+        if any("web-3" in staged["object"] for staged in transaction._staged):
+            raise fault
+        flush(transaction)
+
+    monkeypatch.setattr(Transaction, "flush", sometimes)
+    async with impatient(way) as say:
+        for number in range(6):
+            await say(alert(instance=f"web-{number}"))
+        async with way.taking_in():
+            await until(lambda: len(way.woken) == 5)
+
+    assert "web-3" not in [target for target, _ in said(way)]
+
+
+async def test_what_was_set_aside_takes_no_room_and_is_not_forgotten(way, monkeypatch):
+    """Others find room; and nothing about the same alert passes for a repetition meanwhile."""
+    monkeypatch.setattr(tray_module, "ROOM", 2)
+    accept = inbox.accept
+
+    def refuse(transaction, deliveries, **more):
+        if any(each.target == "odd" and each.alert.status.value == "resolved" for each in deliveries):
+            raise KeyError("a fault of ours")
+        return accept(transaction, deliveries, **more)
+
+    monkeypatch.setattr(inbox, "accept", refuse)
+    fires, resolved = (alert(instance="odd", status=status) for status in ("firing", "resolved"))
+    async with way.sender() as sender:
+        for body in (fires, resolved, alert(instance="web-1"), alert(instance="web-2"), fires):
+            assert (await sender.post(notification(body))).status_code == 200
+
+    assert said(way) == [("odd", "firing"), ("web-1", "firing"), ("web-2", "firing")]
+    assert way.counted("paramedic_duplicates_suppressed_total", by="body") == 0
+
+
+async def test_the_ledger_fails_in_a_way_that_nobody_foresaw(way, monkeypatch):
+    """It is told in the log, and tried again; the process goes on."""
+    monkeypatch.setattr(tray_module, "RETRY", 0.05)
+    writing, fails = way.ledger.write, 3
+
+    async def sometimes(work, **more):
+        nonlocal fails
+        fails -= 1
+        if fails >= 0:
+            raise ValueError("a tree of 5 leaves has another frontier")
+        return await writing(work, **more)
+
+    way.ledger.write = sometimes
+    with capture_logs() as logs:
+        async with way.sender() as sender:
+            await sender.post(notification(alert(instance="web-1")))
+
+    assert said(way) == [("web-1", "firing")]
+    assert [each["error"] for each in logs if "cannot be taken in yet" in each["event"]] == [
+        "ValueError: a tree of 5 leaves has another frontier"
+    ] * 3
+
+
+async def test_what_others_took_in_makes_what_waits_doubtful(way, tmp_path):
+    """One is slow; another takes in what it has left, and hears the opposite: to repeat the first word is news."""
+    fires, resolved = (alert(instance="web-1", status=status) for status in ("firing", "resolved"))
+    async with impatient(way) as say, way.taking_in():
+        await way.intake.taken_in()
+        looking, gate = tray_module.Tray._take_some, asyncio.Event()
+
+        async def slowly(tray, old):
+            await gate.wait()
+            return await looking(tray, old)
+
+        way.intake._tray._take_some = lambda old: slowly(way.intake._tray, old)
+        await say(fires)
+        with WayIn(tmp_path / "other", database=way.database) as other:
+            async with other.sender() as there:
+                await until(lambda: len(other.woken) == 1)
+                await there.post(notification(resolved))
+        gate.set()
+        await say(alert(instance="web-2"))
+        await say(fires)
+        await until(lambda: len(way.records(RecordKind.ALERT_RECEIVED)) == 4)
+
+    assert [status for target, status in said(way) if target == "web-1"] == ["firing"]
 
 
 async def test_one_that_cannot_be_read_any_more_does_not_keep_the_others_waiting(way, tmp_path):

@@ -11,7 +11,7 @@ left of one that was killed is taken in by another, or by itself when it is back
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Integer, bindparam, delete, insert, or_, select
@@ -55,13 +55,15 @@ _WAITING = Prepared(
         or_(
             _row.receiver == bindparam("receiver"),
             _row.received_at < bindparam("old"),
-            _row.received_at > bindparam("ahead"),  # the clock went back since
+            _row.received_at > bindparam("ahead"),
         )
     )
     .order_by(_row.seq)
     .limit(bindparam("limit", type_=Integer))
 )
-_OF_OTHERS = Prepared(select(_row.seq).where(_row.receiver != bindparam("receiver")).limit(1))
+_OF_OTHERS = Prepared(
+    select(_row.id).where(_row.receiver != bindparam("receiver")).limit(bindparam("limit", type_=Integer))
+)
 _FIND = Prepared(select(*(_row[name] for name in Kept._fields)).where(_row.seq == bindparam("seq")))
 _FORGET = PreparedForEach(_row.seq, lambda is_asked: delete(notification).where(is_asked))
 
@@ -72,16 +74,19 @@ def keep(connection: Connection, new: Kept) -> None:
 
 
 def waiting(
-    connection: Connection, receiver: str, *, at: datetime, hold: timedelta, limit: int
+    connection: Connection, receiver: str, *, old: datetime, ahead: datetime, limit: int
 ) -> list[Waiting]:
-    """Return what waits for this receiver, the earliest first: its own, and what others did not take in for `hold`."""
-    rows = _WAITING.rows(connection, receiver=receiver, old=at - hold, ahead=at + hold, limit=limit)
+    """Return what waits for this receiver, the earliest first: its own, and what anybody received before `old`.
+
+    What somebody received later than `ahead` is everybody's too: the clock was put back since.
+    """
+    rows = _WAITING.rows(connection, receiver=receiver, old=old, ahead=ahead, limit=limit)
     return [Waiting(*row) for row in rows]
 
 
-def is_shared(connection: Connection, receiver: str) -> bool:
-    """Return whether anything waits that somebody else has received."""
-    return _OF_OTHERS.first(connection, receiver=receiver) is not None
+def of_others(connection: Connection, receiver: str, limit: int) -> list[str]:
+    """Return the ids of at most `limit` notifications that somebody else has received."""
+    return [str(row[0]) for row in _OF_OTHERS.rows(connection, receiver=receiver, limit=limit)]
 
 
 def find(connection: Connection, seq: int) -> Kept | None:

@@ -23,13 +23,13 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RootTransaction
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from activities.ledger import records
 from activities.ledger.database import READERS, Database, commit_to_disk, database_of
 from activities.ledger.migrations import prepare_schema
 from activities.ledger.transaction import Tails, Transaction
-from runbooks.errors import LedgerAwayError, LedgerError
+from runbooks.errors import LedgerAwayError, LedgerError, LedgerRefusedError
 from runbooks.model.record import Entry, Record, RecordKind
 
 __all__ = ["Ledger", "Query", "Transaction"]
@@ -180,8 +180,9 @@ class Ledger:
     async def write_beside(self, work: Query[T]) -> T:
         """Carry out `work`, which touches no more than the tables beside the ledger, and return once durable.
 
-        It costs a fraction of what `write` does, for nobody looks where the ledger ends.  On PostgreSQL it
-        does not wait for other processes that write, and is in no order with them.
+        It costs a fraction of what `write` does, for nobody looks where the ledger ends.  It goes before what
+        was handed over at the same time, in a commit of its own.  So on PostgreSQL it does not wait for other
+        processes that write, and is in no order with them.
 
         Raises:
             LedgerError: the ledger cannot be written.
@@ -289,8 +290,9 @@ class Ledger:
     def _write_until_closed(self) -> None:
         while True:
             jobs, closing = self._take()
-            if jobs:
-                self._carry_out(jobs)
+            for together in ([job for job in jobs if job.beside], [job for job in jobs if not job.beside]):
+                if together:
+                    self._carry_out(together)
             if closing:
                 return
 
@@ -332,22 +334,24 @@ class Ledger:
             self._answer(outcomes, news=grown)
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Outcome], bool]:
-        """Return what the jobs returned, as durable as they ask for, and whether there are new records."""
+        """Return what the jobs returned, as durable as they ask for, and whether there are new records.
+
+        Either all of them or none are beside the ledger.
+        """
         commit_to_disk(self._connection, wait=any(job.durable for job in jobs))
-        transaction: Transaction | None = None
         with self._begin():
+            transaction = None if jobs[0].beside else Transaction(self._connection, self._tails)
             try:
-                outcomes = [_Outcome(job, job.work(self._connection)) for job in jobs if job.beside]
-                if len(outcomes) < len(jobs):
-                    transaction = Transaction(self._connection, self._tails)
-                    transaction.look_up(event_id for job in jobs for event_id in job.event_ids)
-                    outcomes += [_Outcome(job, job.work(transaction)) for job in jobs if not job.beside]
-                    transaction.flush()
+                if transaction is None:
+                    return [_Outcome(job, job.work(self._connection)) for job in jobs], False
+                transaction.look_up(event_id for job in jobs for event_id in job.event_ids)
+                outcomes = [_Outcome(job, job.work(transaction)) for job in jobs]
+                transaction.flush()
             except BaseException as error:  # whatever a work raises, the writer lives on
                 if isinstance(error, DBAPIError) and error.connection_invalidated:
                     raise  # it is nobody's fault: to try each on its own would take that long for each
                 raise _SpoiltError from error
-        return outcomes, transaction is not None and transaction.committed()
+        return outcomes, transaction.committed()
 
     def _begin(self) -> RootTransaction:
         """Begin a transaction, on a new connection where the old one was lost while nothing was under way."""
@@ -362,6 +366,8 @@ class Ledger:
     def _as_caller_sees(self, error: BaseException | None) -> BaseException:
         if isinstance(error, SQLAlchemyError):
             unusable = _unusable(self._database, "written", error)
+            if isinstance(error, IntegrityError | DataError | ProgrammingError):
+                unusable = LedgerRefusedError(str(unusable))
             unusable.__cause__ = error
             return unusable
         return error or LedgerError("the work failed")

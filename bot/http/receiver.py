@@ -135,8 +135,9 @@ class Receiver:
         words = self._repeats.words_in(seen)
         if words is None:
             return None
+        since = self._intake.round
         repeats = self._intake.repeats(words)
-        return sum(repeats) if all(repeats) and await self._intake.is_alone() else None
+        return sum(repeats) if all(repeats) and await self._intake.is_alone(since) else None
 
     async def _read(self, body: bytes, sender: str) -> Reading:
         """Read a body, and leave out what is a repetition for certain.
@@ -145,8 +146,9 @@ class Receiver:
             Refusal: 400 where it is no notification, 413 where it holds too much.
         """
         try:
+            since = self._intake.round
             reading = await self._outside(self._intake.read, body, sender)
-            if reading.repeated and not await self._intake.is_alone():
+            if reading.repeated and not await self._intake.is_alone(since):
                 reading = await self._outside(self._read_whole, body, sender)
         except PayloadError as error:
             raise Refusal(413 if isinstance(error, PayloadTooLargeError) else 400, str(error)) from error

@@ -30,7 +30,7 @@ async def keep(ledger: Ledger, *many: Kept) -> None:
 
 def waiting(ledger: Ledger, receiver: str, at: datetime, limit: int = 10) -> list[Waiting]:
     return ledger.read_now(
-        lambda tables: notifications.waiting(tables, receiver, at=at, hold=HOLD, limit=limit)
+        lambda tables: notifications.waiting(tables, receiver, old=at - HOLD, ahead=at + HOLD, limit=limit)
     )
 
 
@@ -54,8 +54,8 @@ async def test_one_receivers_is_everybody_s_after_a_while(ledger: Ledger) -> Non
     found = [bool(waiting(ledger, "here", NIGHT + timedelta(seconds=each))) for each in seconds]
 
     assert found == [False, False, True, False, True]
-    assert ledger.read_now(lambda c: notifications.is_shared(c, "here"))
-    assert not ledger.read_now(lambda c: notifications.is_shared(c, "there"))
+    assert ledger.read_now(lambda c: notifications.of_others(c, "here", 2)) == ["a"]
+    assert ledger.read_now(lambda c: notifications.of_others(c, "there", 2)) == []
 
 
 async def test_what_is_forgotten_is_gone_with_its_transaction(ledger: Ledger) -> None:
@@ -78,13 +78,17 @@ async def test_what_is_forgotten_is_gone_with_its_transaction(ledger: Ledger) ->
 
 async def test_the_backlog_counts_what_waits_in_both_places(ledger: Ledger) -> None:
     """The oldest of all is the oldest."""
-    assert ledger.read_now(backlog).model_dump() == {"entries": 0, "oldest": None}
+    assert ledger.read_now(backlog).model_dump() == {"entries": 0, "notifications": 0, "oldest": None}
 
     await keep(ledger, kept("a", after=timedelta(seconds=1)))
     assert ledger.read_now(backlog).oldest == NIGHT + timedelta(seconds=1)
 
     await ledger.write(lambda t: inbox.accept(t, [delivery()], at=NIGHT, duplicate_window=WINDOW))
-    assert ledger.read_now(backlog).model_dump() == {"entries": 2, "oldest": NIGHT}
+    assert ledger.read_now(backlog).model_dump() == {
+        "entries": 1,
+        "notifications": 1,
+        "oldest": NIGHT,
+    }
 
 
 async def test_it_shares_a_commit_with_records(ledger: Ledger) -> None:
@@ -112,7 +116,7 @@ async def test_two_who_take_in_the_same_take_turns(ledger: Ledger, url: str) -> 
     await keep(ledger, *(kept(f"n{number}") for number in range(40)))
 
     def take(transaction: Transaction) -> list[str]:
-        rows = notifications.waiting(transaction.tables, "here", at=NIGHT, hold=HOLD, limit=3)
+        rows = notifications.waiting(transaction.tables, "here", old=NIGHT, ahead=NIGHT, limit=3)
         notifications.forget(transaction, [row.seq for row in rows])
         return [row.id for row in rows]
 
