@@ -117,8 +117,6 @@ class LedgerError(ParamedicError):
 class LedgerRefusedError(LedgerError):
     """The ledger's database works, and refuses what it is given; the same again would be refused again."""
 
-    code = "ledger_refused"
-
 
 class LedgerAwayError(LedgerError):
     """The ledger's database does not answer now.  Nothing has to be put right before it is tried again."""

@@ -2,8 +2,9 @@
 
 The inbox knows best what was said last of an alert, but to ask it takes a place in the queue of the
 ledger's writer, and in a storm nine deliveries of ten say nothing new.  So what a transaction has
-found or written is remembered, in the order of the commits: a word that is remembered here is
-durable there, and nothing else was said of that alert since.
+found or written is remembered, in the order of the commits: a word that is remembered here stands
+there, and nothing else was taken in about that alert since.  What waits to be taken in is another
+question, which comes first (`bot.tray`).
 
 That holds for as long as nobody else writes alerts into the same inbox.  Whoever relies on it
 compares `newest` with the inbox, and each transaction does as well: after the first alert that
@@ -33,7 +34,7 @@ class Word(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """A word that is durable.
+    """A word that was written down.
 
     Attributes:
         since: when it was said first; a repetition does not make it younger.

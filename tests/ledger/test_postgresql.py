@@ -212,6 +212,26 @@ async def test_writers_of_several_processes_take_turns(ledger: Ledger, url: str)
     assert (report.state, report.size) == (VerifiedState.OK, 160)
 
 
+async def test_who_waits_for_the_same_lock_waits_once(ledger: Ledger, url: str) -> None:
+    """They share one attempt and its error.  What is written beside the ledger needs no lock and waits for nobody."""
+    with psycopg.connect(driver_url(url)) as holder:
+        holder.execute("select * from head for update")
+        first = asyncio.create_task(ledger.append(entry("first")))
+        await asyncio.sleep(0)  # the writer has it, and the others come together
+        others = [asyncio.create_task(ledger.append(entry(f"{number}"))) for number in range(6)]
+        kept = Kept("n1", "here", "am", NIGHT, b"{}")
+        beside = asyncio.create_task(ledger.write_beside(lambda tables: notifications.keep(tables, kept)))
+        begun = time.monotonic()
+        ended, _ = await asyncio.wait({beside, others[-1]}, return_when=asyncio.FIRST_COMPLETED)
+        errors = await asyncio.gather(first, *others, return_exceptions=True)
+        took = time.monotonic() - begun
+
+    assert ended == {beside}
+    await beside
+    assert [type(each) for each in errors] == [LedgerAwayError] * 7
+    assert took < 10  # two attempts of 2 s, not seven
+
+
 async def test_a_lock_that_another_process_holds_is_an_error_after_a_while(ledger: Ledger, url: str) -> None:
     """Nobody waits for ever; the error says what is wrong; and afterwards it goes on."""
     with psycopg.connect(driver_url(url)) as holder:
