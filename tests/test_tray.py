@@ -23,6 +23,13 @@ from runbooks.model.record import RecordKind
 from tests.way_in import TOKEN, WayIn, alert, notification, runbook
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """What is looked for now and then is looked for often."""
+    monkeypatch.setattr(tray_module, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(tray_module, "RETRY", 0.05)
+
+
 @pytest.fixture
 def way(tmp_path):
     with WayIn(tmp_path) as made:
@@ -246,9 +253,8 @@ async def test_what_was_set_aside_takes_no_room_and_is_not_forgotten(way, monkey
     assert way.counted("paramedic_duplicates_suppressed_total", by="body") == 0
 
 
-async def test_the_ledger_fails_in_a_way_that_nobody_foresaw(way, monkeypatch):
+async def test_the_ledger_fails_in_a_way_that_nobody_foresaw(way):
     """It is told in the log, and tried again; the process goes on."""
-    monkeypatch.setattr(tray_module, "RETRY", 0.05)
     writing, fails = way.ledger.write, 3
 
     async def sometimes(work, **more):
@@ -320,9 +326,9 @@ async def test_what_waits_is_read_with_the_runbooks_of_now(way, tmp_path):
         assert [entry.runbook for entry in after.woken] == ["other"]
 
 
-async def test_the_ledger_comes_back(way, monkeypatch):
+@pytest.mark.slow
+async def test_the_ledger_comes_back(way):
     """While it refuses, what was acknowledged waits; then it is taken in."""
-    monkeypatch.setattr(tray_module, "RETRY", 0.05)
     lock = sqlite3.connect(way.database, isolation_level=None)
     with capture_logs() as logs:
         async with impatient(way) as say:
@@ -400,6 +406,7 @@ async def test_who_brings_too_much_waits_until_there_is_room(way, monkeypatch, n
     assert len(way.woken) == 4
 
 
+@pytest.mark.slow
 async def test_a_large_notification_comes_after_what_was_acknowledged_before(way):
     """Fires, acknowledged; then resolved, in a notification that is taken in at once because of its size."""
     others = [alert(instance=f"web-{number}") for number in range(600)]
