@@ -165,7 +165,9 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path):
         (f"groups: !!bool {SECRET}\n", " holds a value that cannot be read; put it in quotes"),
         ("groups: 2026-13-45\n", " holds a value that cannot be read; put it in quotes"),
         (b"groups: \xff\n", " is not text in UTF-8; save it as UTF-8"),
-        ("groups: " + 3000 * "[", " is nested too deep; write it flatter"),
+        pytest.param(
+            "groups: " + 3000 * "[", " is nested too deep; write it flatter", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_is_not_yaml_is_told_without_its_text(tmp_path, text, told):
