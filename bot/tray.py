@@ -194,7 +194,7 @@ class Tray:
         self._put(kept.id, notice)
         try:
             await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
-        except BaseException:
+        except BaseException:  # the deadline of its sender, too
             self._hear(notice, durable=False)  # perhaps it is there all the same; the next look finds out
             raise
         self._hear(notice, durable=True)
@@ -269,7 +269,7 @@ class Tray:
         known, self._trying = list(self._notices), ""
         try:
             look = await self._ledger.write(lambda transaction: self._look(transaction, old), durable=False)
-        except Exception as error:
+        except Exception as error:  # whatever it is, one notification must not keep the others waiting
             is_its_fault = isinstance(error, LedgerRefusedError) or not isinstance(error, LedgerError)
             if not (is_its_fault and self._trying):
                 raise
@@ -325,7 +325,7 @@ class Tray:
             return
         try:
             addressed = await asyncio.to_thread(self._read, kept.body, kept.sender)
-        except Exception:
+        except Exception:  # as above
             log.exception("a notification cannot be read; it is kept", notification=kept.id)
             self._put_aside(kept.id)
         else:

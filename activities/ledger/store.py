@@ -187,10 +187,7 @@ class Ledger:
         Raises:
             LedgerError: the ledger cannot be written.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        self._submit(_Job(work, answer, loop, beside=True))
-        return await answer
+        return await self._hand_over(work, beside=True)
 
     async def barrier(self) -> None:
         """Return when everything that was written before is durable.
@@ -275,10 +272,17 @@ class Ledger:
             with self._gate:
                 self._followers.discard(follower)
 
-    async def _hand_over(self, work: Work[T], event_ids: tuple[str, ...] = (), *, durable: bool = True) -> T:
+    async def _hand_over(
+        self,
+        work: Work[T] | Query[T],
+        event_ids: tuple[str, ...] = (),
+        *,
+        durable: bool = True,
+        beside: bool = False,
+    ) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._submit(_Job(work, answer, loop, event_ids, durable))
+        self._submit(_Job(work, answer, loop, event_ids, durable, beside))
         return await answer
 
     def _submit(self, job: _Job) -> None:
