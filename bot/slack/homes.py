@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +76,7 @@ class _Looker:
         shown: what was published last, as text.
         groups: of those in `asked`, the ones that they are in.
         refusal: why they may see nothing; empty where they may.
+        stale: whether something changed since what is shown, or about to be, was read.
     """
 
     person: str
@@ -164,13 +165,17 @@ class Homes:
         while True:
             try:
                 last = await self._ledger.read(records.size) - 1
+                self._mark(self._lookers.values())  # nobody watched until now
                 async for _ in self._ledger.follow(last, kinds=SHOWN_KINDS):
-                    for looker in self._lookers.values():
-                        looker.stale = True
-                    self._wake.set()
+                    self._mark(self._lookers.values())
             except LedgerError as error:
                 LOG.warning("home tabs cannot be kept up to date", error=str(error))
             await asyncio.sleep(self._pause)
+
+    def _mark(self, lookers: Iterable[_Looker]) -> None:
+        for looker in lookers:
+            looker.stale = True
+        self._wake.set()
 
     async def _rest(self) -> None:
         """Wait until there is something to publish, and somebody may be published to again."""
@@ -189,19 +194,19 @@ class Homes:
         ]
         if not due:
             return
+        for each in due:
+            each.published_at = now
+            each.stale = False  # before anything is read: what changes from here on may not be in it
         try:
             seen = await self._insight.overview()
         except LedgerError as error:
             LOG.warning("home tabs cannot be published", error=str(error))
+            self._mark(due)
             return
-        finally:
-            for each in due:
-                each.published_at = now
         for each in due:
             await self._publish(each, seen)
 
     async def _publish(self, looker: _Looker, seen: Overview) -> None:
-        looker.stale = False
         try:
             await self._get_to_know(looker, seen)
             view = await self._view(looker, seen)

@@ -71,7 +71,12 @@ MILD = PLAN.model_copy(update={"actions": (RESTART.model_copy(update={"effect": 
 
 
 class FakeOperations:
-    """What people asked for."""
+    """What people asked for.
+
+    Attributes:
+        reading: set whenever somebody has read what is going on, and not been answered yet.
+        answers: whoever reads waits while it is not set, and gets what was there before.
+    """
 
     def __init__(self, doorkeeper: Doorkeeper) -> None:
         self.doorkeeper = doorkeeper
@@ -79,6 +84,8 @@ class FakeOperations:
         self.frozen: list[Freeze] = []
         self.kept: list[KeptTarget] = []
         self.gates: list[GateLine] = []
+        self.reading, self.answers = asyncio.Event(), asyncio.Event()
+        self.answers.set()
 
     async def list_runbooks(self) -> list[RunbookLine]:
         known = RunbookLine(name="service-errors", summary="Restart <it> & hope.", autonomy=Autonomy.GATED)
@@ -91,7 +98,10 @@ class FakeOperations:
         return RunRequested(entry="e1", runbook=name, target=labels.get("service", "?"))
 
     async def status(self) -> Status:
-        return Status(frozen=tuple(self.frozen), running=(), gates=tuple(self.gates), kept=tuple(self.kept))
+        found = Status(frozen=tuple(self.frozen), running=(), gates=tuple(self.gates), kept=tuple(self.kept))
+        self.reading.set()
+        await self.answers.wait()
+        return found
 
     @property
     def catalog(self) -> Catalog:

@@ -28,6 +28,18 @@ async def rig(tmp_path):
         yield opened
 
 
+def _gate_line(rig):
+    """A question for alice's group, and not for mallory."""
+    until = rig.now() + timedelta(minutes=15)
+    return GateLine(
+        remediation="R-7F3K2Q",
+        runbook="service-errors",
+        target="checkout",
+        approvers=("sre-oncall",),
+        expires_at=until,
+    )
+
+
 async def test_every_word_is_answered(rig):
     """Looking at a runbook, a plan, a remediation, its timeline and its reasons; each mistake names what is right."""
     said = {
@@ -153,13 +165,11 @@ async def test_the_home_tab_shows_who_waits_for_me_and_changes_while_looked_at(r
     async with rig.bot().running() as bot:
         await rig.house.keep()
         await rig.see("Approval needed")
-        asked = {"approvers": ("sre-oncall",), "expires_at": rig.now() + timedelta(minutes=15)}
-        line = GateLine(remediation="R-7F3K2Q", runbook="service-errors", target="checkout", **asked)
         await rig.hands.open_home("alice")
         await rig.hands.open_home("mallory")
         await rig.hands.wait_for(lambda sight: "Nothing waits for you." in str(sight.home))
 
-        bot.operations.gates = [line]
+        bot.operations.gates = [_gate_line(rig)]
         await rig.house.close_gate("expired", "nobody answered")  # anything that is recorded
         await rig.hands.wait_for(lambda sight: "*Approval needed*" in str(sight.home))
         await rig.hands.wait_for(
@@ -168,6 +178,24 @@ async def test_the_home_tab_shows_who_waits_for_me_and_changes_while_looked_at(r
         home = (await rig.hands.look()).home
         await rig.hands.press_in_view(home["id"], HOME_RUN)
         await rig.hands.wait_for_modal()
+
+
+async def test_what_changes_while_a_home_tab_is_made_is_shown_by_the_next(rig):
+    """It was read before the change and published after it: nobody will say so again."""
+    async with rig.bot().running() as bot:
+        await rig.house.keep()
+        await rig.see("Approval needed")
+        bot.operations.answers.clear()
+        bot.operations.reading.clear()
+        await rig.hands.open_home("mallory")
+        await bot.operations.reading.wait()
+        bot.operations.gates = [_gate_line(rig)]
+        await rig.house.close_gate("expired", "nobody answered")
+        await rig.no_buttons()  # by now whoever follows the ledger has heard of it
+        bot.operations.answers.set()
+        await rig.hands.wait_for(
+            lambda sight: "1 question waits for others" in str(sight.home), as_person="mallory"
+        )
 
 
 async def test_a_timeline_is_shared_as_a_file_in_the_card_s_thread(rig):
