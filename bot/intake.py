@@ -23,7 +23,8 @@ from activities.ledger.last_words import Heard, LastWords, Word
 from activities.ledger.store import Ledger, Transaction
 from bot.catalog import Catalog
 from bot.http.payload import parse_notification
-from bot.tray import AT_ONCE, MEDIA, Addressed, Notice, Tray, Way
+from bot.pending import Addressed, Notice, Pending, Way
+from bot.tray import AT_ONCE, MEDIA, Tray
 from runbooks.model.alert import Alert
 
 NO_TARGET = "target_not_rendered"
@@ -92,7 +93,10 @@ class Intake:
         self.suppressed = suppressed
         self._ledger = ledger
         self._last = LastWords(duplicate_window)
-        self._tray = Tray(ledger, accept=self._accept, settle=self._settle, read=self._read_anew)
+        self._pending = Pending()
+        self._tray = Tray(
+            ledger, self._pending, accept=self._accept, settle=self._settle, read=self._read_anew
+        )
 
     def owner_of(self, runbook: str) -> str:
         """Return who keeps a runbook, by the catalog in force."""
@@ -101,7 +105,7 @@ class Intake:
     @property
     def round(self) -> int:
         """What `is_alone` has to know: what it was before anybody looked for repetitions."""
-        return self._tray.round
+        return self._pending.round
 
     def repeats(self, words: Sequence[Word | None]) -> list[int]:
         """Return for each word how many deliveries it repeats; 0 where it may be news.
@@ -112,7 +116,7 @@ class Intake:
         return [0 if word is None else self._repeats(word, at) for word in words]
 
     def _repeats(self, word: Word, at: datetime) -> int:
-        waiting = self._tray.repeats(word, at - self.duplicate_window)
+        waiting = self._pending.repeats(word, at - self.duplicate_window)
         return self._last.repeats(word, at) if waiting is None else waiting
 
     async def is_alone(self, since: int) -> bool:
@@ -199,7 +203,7 @@ class Intake:
 
         def remember() -> None:
             if before != self._last.newest:
-                self._tray.doubt()
+                self._pending.doubt()
             self._last.move(heard, before=before, newest=newest)
 
         transaction.when_committed(remember)

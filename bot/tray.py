@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,10 +22,10 @@ import structlog
 
 from activities.ledger import notifications
 from activities.ledger.blobs import Blob
-from activities.ledger.inbox import Acceptance, Delivery
-from activities.ledger.last_words import Heard, Word
+from activities.ledger.inbox import Acceptance
 from activities.ledger.notifications import Kept, Waiting
 from activities.ledger.store import Ledger, Query, Transaction
+from bot.pending import Addressed, Notice, Pending
 from runbooks.errors import LedgerError, LedgerRefusedError
 
 MEDIA = "application/json"
@@ -33,8 +33,6 @@ MEDIA = "application/json"
 AT_ONCE = 500
 """How many alerts share a transaction: one of 20,000 would keep all other senders waiting."""
 
-ROOM = 5_000  # alerts that may wait; whoever brings more is answered when there is room again
-ROOM_BYTES = 32 * 1024 * 1024  # of their bodies
 LOOKED_AT = 200  # notifications at one look
 LOOK_EVERY = 2.0  # seconds between two looks for what somebody else has left
 HOLD = timedelta(seconds=10)  # how long a notification is its receiver's; after a crash it waits so long
@@ -42,68 +40,6 @@ RETRY = 1.0  # seconds until the ledger is asked again that refused
 ASIDE = 30.0  # seconds until a notification is tried again that could not be taken in
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One alert on its way to one runbook, or to nobody.
-
-    Attributes:
-        withheld: why it goes no further than the inbox, one sentence; empty where it does.
-    """
-
-    delivery: Delivery
-    withheld: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Addressed:
-    """One alert on all its ways.
-
-    Attributes:
-        about: the alert's fingerprint.
-        word: what was said of it; None where that cannot be recognised when it is said again.
-    """
-
-    ways: tuple[Way, ...]
-    about: str
-    word: Word | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What is to be taken in of one notification.
-
-    Attributes:
-        raw: the body that it came in.
-    """
-
-    addressed: Sequence[Addressed]
-    raw: Blob
-    received_at: datetime
-
-
-@dataclass(slots=True)
-class _Said:
-    """What waits about one alert.
-
-    Attributes:
-        times: how many notifications say something of it.
-        last: the last word that is durable; None where none is, or where that cannot be told.
-        round: `Tray.round` when it was heard.
-    """
-
-    times: int = 0
-    last: Heard | None = None
-    round: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Aside:
-    """A notification that could not be taken in: until when, by the event loop's clock, and what it is about."""
-
-    until: float
-    about: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +64,7 @@ class Tray:
     """Keeps notifications durable, and takes them in from `run` on.
 
     Args:
+        pending: what waits, of which it keeps the books.
         accept: takes one in, within a transaction.
         settle: is told what became of it, once that is committed.
         read: returns what a body says that an earlier process has kept; runs in a thread.
@@ -136,6 +73,7 @@ class Tray:
     def __init__(
         self,
         ledger: Ledger,
+        pending: Pending,
         *,
         accept: Callable[[Transaction, Notice], Acceptance],
         settle: Callable[[Notice, Acceptance], None],
@@ -146,40 +84,13 @@ class Tray:
         self._settle = settle
         self._read = read
         self._me = secrets.token_hex(8)
-        self._notices: dict[str, Notice] = {}  # by their ids, in the order of their rows
-        self._said: dict[str, _Said] = {}  # of the alerts in them, by fingerprint
-        self._alerts = self._bytes = 0
-        self._aside: Mapping[str, _Aside] = {}  # replaced and never changed, for threads look at it
+        self._pending = pending
         self._began = datetime.now(UTC)
-        self._round = 0
         self._trying = ""
         self._one_by_one = False
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
-
-    def repeats(self, word: Word, since: datetime) -> int | None:
-        """Return how many deliveries `word` repeats of what waits and came after `since`; 0 where it may be news.
-
-        None where nothing waits that is about this alert.  It may run in a thread.
-        """
-        if any(word.about in each.about for each in self._aside.values()):
-            return 0
-        said = self._said.get(word.about)
-        if said is None:
-            return None
-        last = said.last
-        is_last = last is not None and last.word == word and last.since > since and said.round == self._round
-        return last.deliveries if last is not None and is_last else 0
-
-    @property
-    def round(self) -> int:
-        """How often somebody else had taken in something, so that what was said last here may not be the last."""
-        return self._round
-
-    def doubt(self) -> None:
-        """Believe no more that what waits here was said last: somebody else has taken in something."""
-        self._round += 1
 
     async def keep(self, notice: Notice, sender: str) -> None:
         """Make a notification durable.
@@ -187,31 +98,30 @@ class Tray:
         Raises:
             LedgerError: it is not, or nobody can say so; to keep it again is harmless.
         """
-        if not self._has_room():
+        if not self._pending.has_room:
             async with self._moved:
-                await self._moved.wait_for(self._has_room)
+                await self._moved.wait_for(lambda: self._pending.has_room)
         kept = Kept(secrets.token_hex(12), self._me, sender, notice.received_at, notice.raw.value)
-        self._put(kept.id, notice)
+        self._pending.put(kept.id, notice)
         try:
             await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
         except BaseException:  # the deadline of its sender, too
-            self._hear(notice, durable=False)  # perhaps it is there all the same; the next look finds out
+            # Perhaps it is there all the same: the next look finds out.
+            self._pending.hear(notice, durable=False)
             raise
-        self._hear(notice, durable=True)
+        self._pending.hear(notice, durable=True)
         self._news.set()
 
     async def taken_in(self) -> None:
         """Return when all that is kept now has been taken in, but for what cannot be."""
-        ids = list(self._notices)
+        ids = self._pending.ids
         async with self._moved:
-            await self._moved.wait_for(lambda: self._notices.keys().isdisjoint(ids))
+            await self._moved.wait_for(lambda: self._pending.has_none_of(ids))
 
     def is_shared(self) -> Query[bool]:
         """Return the question whether something waits that this process has not received, and can take in."""
-        aside = self._aside
-        return lambda tables: (
-            not aside.keys() >= set(notifications.of_others(tables, self._me, len(aside) + 1))
-        )
+        aside = self._pending.aside
+        return lambda tables: not aside.issuperset(notifications.of_others(tables, self._me, len(aside) + 1))
 
     async def run(self) -> None:
         """Take in until `stop`, first what an earlier process has left; then what was acknowledged until then."""
@@ -255,10 +165,9 @@ class Tray:
         Raises:
             LedgerError: not now.
         """
-        if not self._notices and not await self._ledger.read(self._waiting(old, 1)):
+        if not self._pending and not await self._ledger.read(self._waiting(old, 1)):
             return False
-        now = asyncio.get_running_loop().time()
-        self._aside = {name: each for name, each in self._aside.items() if each.until > now}
+        self._pending.take_up(asyncio.get_running_loop().time())
         try:
             return await self._take_some(old)
         finally:
@@ -266,7 +175,7 @@ class Tray:
                 self._moved.notify_all()
 
     async def _take_some(self, old: datetime) -> bool:
-        known, self._trying = list(self._notices), ""
+        known, self._trying = self._pending.ids, ""
         try:
             look = await self._ledger.write(lambda transaction: self._look(transaction, old), durable=False)
         except Exception as error:  # whatever it is, one notification must not keep the others waiting
@@ -280,27 +189,28 @@ class Tray:
             return True
         self._one_by_one = False
         for name, notice, acceptance in look.taken:
-            self._drop(name)
+            self._pending.drop(name)
             self._settle(notice, acceptance)
         if look.complete:
             for name in known:
                 if name not in look.waiting:  # it never got there, or somebody else has taken it in
-                    self._drop(name)
+                    self._pending.drop(name)
         if look.unknown is not None:
             await self._read_again(look.unknown)
         return look.more or look.unknown is not None
 
     def _look(self, transaction: Transaction, old: datetime) -> _Look:
         """Take in what fits into one transaction."""
-        limit = LOOKED_AT + len(self._aside)
+        aside = self._pending.aside
+        limit = LOOKED_AT + len(aside)
         rows = self._waiting(old, limit)(transaction.tables)
         taken: list[tuple[str, Notice, Acceptance]] = []
         seqs: list[int] = []
         unknown, more, alerts = None, len(rows) == limit, 0
         for row in rows:
-            if row.id in self._aside:
+            if row.id in aside:
                 continue
-            notice = self._notices.get(row.id)
+            notice = self._pending.get(row.id)
             if notice is None:
                 unknown = row.seq  # what follows must not overtake it
                 break
@@ -329,45 +239,7 @@ class Tray:
             log.exception("a notification cannot be read; it is kept", notification=kept.id)
             self._put_aside(kept.id)
         else:
-            self._put(kept.id, Notice(addressed, Blob(MEDIA, kept.body), kept.received_at))
+            self._pending.put(kept.id, Notice(addressed, Blob(MEDIA, kept.body), kept.received_at))
 
     def _put_aside(self, name: str) -> None:
-        """Leave a notification alone for a while, and let nothing pass for a repetition that it is about."""
-        notice = self._notices.get(name)
-        about = frozenset(each.about for each in notice.addressed) if notice is not None else frozenset()
-        until = asyncio.get_running_loop().time() + ASIDE
-        self._aside = {**self._aside, name: _Aside(until, about)}
-        self._drop(name)
-
-    def _has_room(self) -> bool:
-        return self._alerts < ROOM and self._bytes < ROOM_BYTES
-
-    def _put(self, name: str, notice: Notice) -> None:
-        self._notices[name] = notice
-        self._alerts += len(notice.addressed)
-        self._bytes += len(notice.raw.value)
-        for each in notice.addressed:
-            said = self._said.setdefault(each.about, _Said())
-            said.times += 1
-            if said.last is not None and said.last.word != each.word:
-                said.last = None  # until this one is durable, or known not to be
-
-    def _hear(self, notice: Notice, *, durable: bool) -> None:
-        """Note what was said last; where nobody knows whether that is durable, nothing is a repetition of it."""
-        for each in notice.addressed:
-            if (said := self._said.get(each.about)) is not None:
-                word = each.word if durable else None
-                said.last = word and Heard(word, notice.received_at, len(each.ways))
-                said.round = self._round
-
-    def _drop(self, name: str) -> None:
-        notice = self._notices.pop(name, None)
-        if notice is None:
-            return
-        self._alerts -= len(notice.addressed)
-        self._bytes -= len(notice.raw.value)
-        for each in notice.addressed:
-            said = self._said[each.about]
-            said.times -= 1
-            if not said.times:
-                del self._said[each.about]
+        self._pending.put_aside(name, asyncio.get_running_loop().time() + ASIDE)

@@ -16,6 +16,7 @@ from activities.ledger import inbox, notifications
 from activities.ledger.backlog import backlog
 from activities.ledger.notifications import Kept
 from activities.ledger.store import Transaction
+from bot import pending
 from bot import tray as tray_module
 from bot.http.application import ALERTS
 from runbooks.errors import LedgerRefusedError
@@ -240,7 +241,7 @@ async def _say_six(way):
 
 async def test_what_was_set_aside_takes_no_room_and_is_not_forgotten(way, monkeypatch):
     """Others find room; and nothing about the same alert passes for a repetition meanwhile."""
-    monkeypatch.setattr(tray_module, "ROOM", 2)
+    monkeypatch.setattr(pending, "ROOM", 2)
     accept = inbox.accept
 
     def refuse(transaction, deliveries, **more):
@@ -397,7 +398,7 @@ async def test_what_was_refused_leaves_nothing_behind(way):
 @pytest.mark.parametrize(("name", "room"), [("ROOM", 3), ("ROOM_BYTES", 500)])
 async def test_who_brings_too_much_waits_until_there_is_room(way, monkeypatch, name, room):
     """What waits has its limit: the answer says 200 when there was room, and never because there was none."""
-    monkeypatch.setattr(tray_module, name, room)
+    monkeypatch.setattr(pending, name, room)
     async with impatient(way) as say:
         await say(*(alert(instance=f"web-{number}") for number in range(3)))
         late = asyncio.create_task(say(alert(instance="late")))
