@@ -78,6 +78,7 @@ class Board:
         self._alerts: dict[str, Alert | None] = {}
         self._queued: dict[str, int] = {}  # the last record whose news are told, or wait to be
         self._untold: list[_News] = []
+        self._said = 0  # of those, how many the thread has been told; that is not on record yet
         self._waiting: list[asyncio.Future[None]] = []
         self._changed = False
         self._asked: list[dict[str, Any]] | None = None  # the buttons that it offers; None: not known
@@ -163,8 +164,9 @@ class Board:
             except StoryError as error:
                 LOG.warning("not shown in Slack: its records are no story", error=str(error))
                 continue
-            self.put(story)
-            self._queued[row.remediation] = row.seq
+            if row.remediation not in self._rows:  # else it was put here meanwhile, and is newer
+                self.put(story)
+                self._queued[row.remediation] = row.seq
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -196,11 +198,8 @@ class Board:
         # Where people are asked what they were asked before, a card with a question goes first.
         urgency = Urgency.CARD if asked == self._asked else Urgency.GATE
         try:
-            place = await self._crew.poster.update(self.place, self._draft(), urgency=urgency)
+            self.place = await self._crew.places.update(self.place, self._draft(), urgency=urgency)
             self._asked = asked
-            if place != self.place:
-                old, self.place = self.place, place
-                await self._crew.places.move(old, place)
         except BaseException as error:  # cancelled as well: whoever waits must hear of it
             _fail(waiting, error)
             raise
@@ -219,15 +218,17 @@ class Board:
 
     async def _tell(self) -> None:
         told = list(self._untold)
+        fresh = told[self._said :]
         groups = tuple(
-            dict.fromkeys(group for news in told for each in news.progress for group in each.mention)
+            dict.fromkeys(group for news in fresh for each in news.progress for group in each.mention)
         )
-        lines = [f"{news.about} {each.text}" for news in told for each in news.progress]
+        lines = [f"{news.about} {each.text}" for news in fresh for each in news.progress]
         if lines:
             who = await self._crew.people.mention(groups) if groups else ""
             urgency = Urgency.GATE if groups else Urgency.PROGRESS
             await self._crew.poster.reply(self.place, board_news(who, lines), urgency=urgency)
             self._tell_at = self._now() + THREAD_PAUSE
+        self._said = len(told)
         await self._keep(told)
 
     async def _keep(self, told: Sequence[_News]) -> None:
@@ -243,7 +244,7 @@ class Board:
                 cards.keep(transaction, row)
 
         await self._crew.ledger.write(keep)
-        self._untold = self._untold[len(told) :]
+        self._untold, self._said = self._untold[len(told) :], 0
 
 
 def _news_of(stream: Sequence[Record], story: Story, since: int) -> _News:
@@ -281,8 +282,8 @@ class Boards:
 
     def at(self, place: Posted) -> Board | None:
         """Return the board at a place, or that was there before it moved, if there is one at work."""
-        now = self._crew.places.now(place)
-        return next((board for board in self._boards if board.place == now), None)
+        now = self._crew.places.now
+        return next((board for board in self._boards if now(board.place) == now(place)), None)
 
     async def open(self, place: Posted) -> Board:
         """Return the board at a place; it is set to work where it is not yet.
@@ -296,8 +297,12 @@ class Boards:
                 now = self._crew.places.now(place)
                 board = Board(now, self._crew)
                 where = (now.channel, now.ts)
-                await board.load(await self._crew.ledger.read(lambda c: cards.at(c, *where)))
-                self._boards.append(board)
+                self._boards.append(board)  # first: what changes while it is read must come here, too
+                try:
+                    await board.load(await self._crew.ledger.read(lambda c: cards.at(c, *where)))
+                except BaseException:
+                    self._boards.remove(board)
+                    raise
                 self._begin(board)
             return board
 

@@ -40,7 +40,9 @@ TOKEN_GONE = frozenset(
 )
 """Slack's words for a bot that may say nothing anywhere."""
 
-_MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+LOST = CHANNEL_GONE | {"message_not_found", "cant_update_message", "edit_window_closed"}
+"""Slack's words for a message that cannot be updated any more."""
+
 _THREAD_GONE = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
 _CONTENT_REFUSED = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"}
@@ -107,22 +109,6 @@ class Poster:
             SlackAwayError: Slack does not answer.
         """
         return await self._full_or_plain(draft, lambda message: self.say(message, urgency=urgency))
-
-    async def update(self, place: Posted, draft: Draft, *, urgency: Urgency) -> Posted:
-        """Put a draft in the place of a message; return where it is now, somewhere else if that one is gone.
-
-        Raises:
-            SlackRefusedError: Slack said no.
-            SlackAwayError: Slack does not answer.
-        """
-        try:
-            await self.replace(place, draft, urgency=urgency)
-        except SlackRefusedError as error:
-            if error.word not in _MESSAGE_GONE | CHANNEL_GONE:
-                raise
-            LOG.warning("a message is gone; it is posted again", about=draft.about, error=error.word)
-            return await self.post(draft, urgency=urgency)
-        return place
 
     async def replace(self, place: Posted, draft: Draft, *, urgency: Urgency) -> None:
         """Put a draft in the place of a message, where that is still there.

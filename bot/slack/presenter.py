@@ -45,7 +45,7 @@ from bot.slack.lines import (
 from bot.slack.people import SlackPeople
 from bot.slack.places import Places
 from bot.slack.poster import CHANNEL_GONE, Draft, Poster
-from bot.slack.progress import Progress, render_progress
+from bot.slack.progress import render_progress
 from bot.slack.seating import INCIDENT_LASTS, Seating, Spot, SpotGivenUpError
 from bot.slack.sender import Posted, SlackAwayError, SlackRefusedError, Urgency
 from runbooks.errors import LedgerError
@@ -87,12 +87,23 @@ class _Desk:
     Attributes:
         pending: position of the first record that is not shown yet; None: all is shown.
         spot: the message of the channel that it is to post, once it has been given one.
+        place: where that message, or its line, is, once it is posted; it may not be on record yet.
+        reported: the last record whose news the thread has been told; that may not be on record either.
+        told: the questions of which people were told directly.
     """
 
     remediation: str
     pending: int | None = None
     spot: Spot | None = None
+    place: Posted | None = None
+    reported: int = -1
+    told: set[str] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def has_card(self) -> bool:
+        """Whether it has posted a message for itself, and perhaps others."""
+        return self.spot is not None and self.place is not None
 
 
 @dataclass
@@ -127,7 +138,7 @@ class Presenter:
         self._people = people
         self._timeline_command = timeline_command
         self._clock = clock
-        self._places = Places(ledger)
+        self._places = Places(ledger, poster)
         self._crew = Crew(ledger, poster, self._places, people, timeline_command, clock)
         self._boards = Boards(self._crew, _not_at_work)
         self._seating = Seating(clock)
@@ -137,46 +148,68 @@ class Presenter:
         self._line_came = asyncio.Event()
 
     async def run(self) -> None:
-        """Show what is recorded, and what will be, until cancelled."""
-        pause = FIRST_PAUSE
-        while True:
-            began = self._clock()
-            try:
-                await self._follow()
-            except* LedgerError as errors:
-                LOG.warning("the ledger cannot be followed", error=str(errors.exceptions[0]))
-            if self._clock() - began > GOOD_WHILE:
-                pause = FIRST_PAUSE
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        """Show what is recorded, and what will be, until cancelled.
+
+        While the ledger cannot be followed, desks go on with what they have begun: a message that is on
+        its way would be posted a second time by whoever began anew.
+        """
+        pause, has_begun = FIRST_PAUSE, False
+        async with asyncio.TaskGroup() as desks:
+            while True:
+                since = self._clock()
+                try:
+                    if not has_begun:
+                        await self._begin(desks)
+                        has_begun = True
+                    await self._follow(desks)
+                except LedgerError as error:
+                    LOG.warning("the ledger cannot be followed", error=str(error))
+                if self._clock() - since > GOOD_WHILE:
+                    pause = FIRST_PAUSE
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
 
     async def tidy(self, remediation: str, place: Posted) -> None:
         """Bring a message that shows `remediation` up to date, wherever it is; buttons that lie go away."""
-        if self._boards.at(place) is not None:
-            return  # it shows others too, and is kept up to date
+        place = self._places.now(place)
         try:
             story = read_story(await self._stream(remediation))
+            if await self._is_shared(place):
+                return  # it shows others too, and is kept up to date by whoever is on duty
             await self._poster.replace(place, self._draft(story), urgency=Urgency.GATE)
         except (StoryError, SlackRefusedError, SlackAwayError, LedgerError) as error:
             LOG.warning("an old card cannot be brought up to date", error=str(error))
+        else:
+            self._tell_board(place, story)
 
     # --- following ------------------------------------------------------------------------------
 
-    async def _follow(self) -> None:
-        self._desks = {}
-        self._lines = []  # whoever said those of an earlier time is not there any more
+    async def _begin(self, desks: asyncio.TaskGroup) -> None:
+        """Go on where an earlier process was, or this one when it was on duty before.
+
+        Raises:
+            LedgerError: that cannot be read.
+        """
         known = await self._ledger.read(lambda connection: cards.card(connection, _POSITION))
-        self._followed = known.seq if known else -1
         joinable = self._clock() - INCIDENT_LASTS
         spots = await self._ledger.read(lambda connection: cards.spots(connection, joinable))
+        self._followed = known.seq if known else -1
         self._seating = Seating(self._clock)
         self._seating.restore((spot.remediation, Posted(channel=spot.channel, ts=spot.ts)) for spot in spots)
-        async with asyncio.TaskGroup() as desks:
-            self._boards = boards = Boards(self._crew, lambda board: desks.create_task(boards.work(board)))
-            desks.create_task(self._post_lines())
-            async for batch in self._ledger.follow(self._followed):
-                for record in batch:
-                    self._hand_over(record, desks)
+        self._boards = boards = Boards(self._crew, lambda board: desks.create_task(boards.work(board)))
+        self._desks = {}
+        self._lines = []  # whoever said those of an earlier time is not there any more
+        desks.create_task(self._post_lines())
+
+    async def _follow(self, desks: asyncio.TaskGroup) -> None:
+        """Give each desk its records, as they come.
+
+        Raises:
+            LedgerError: they cannot be read.
+        """
+        async for batch in self._ledger.follow(self._followed):
+            for record in batch:
+                self._hand_over(record, desks)
 
     def _hand_over(self, record: Record, desks: asyncio.TaskGroup) -> None:
         self._followed = record.seq
@@ -257,13 +290,18 @@ class Presenter:
             await _first_of(desk.news, patience.total_seconds())
 
     async def _show_first(self, stream: list[Record], story: Story) -> None:
-        if _is_silent(story, self._clock()):
-            self._give_up_spot(self._desks[story.remediation])
+        desk = self._desks[story.remediation]
+        if desk.has_card:
+            await self._take_seat(stream, story)
+        elif _is_silent(story, self._clock()):
+            self._give_up_spot(desk)
             await self._keep(story, Posted(channel="", ts=""), SILENT)
         elif story.plan is None and story.ending is not None:
-            self._give_up_spot(self._desks[story.remediation])  # a line may take long, and others wait
-            whom = f"{await self._people.mention(story.tell)} " if story.tell else ""
-            await self._keep(story, await self._say_line(f"{whom}{short_line(story)}"), LINE)
+            self._give_up_spot(desk)  # a line may take long, and others wait
+            if desk.place is None:
+                whom = f"{await self._people.mention(story.tell)} " if story.tell else ""
+                desk.place = await self._say_line(f"{whom}{short_line(story)}")
+            await self._keep(story, desk.place, LINE)
         else:
             await self._take_seat(stream, story)
 
@@ -276,7 +314,7 @@ class Presenter:
             if is_first:
                 desk.spot = spot  # until it is posted, others wait for this desk
         if desk.spot is not None:
-            await self._post(spot, stream, story)
+            await self._post(desk, spot, stream, story)
         else:
             place = self._places.now(await asyncio.shield(spot.posted))
             before_all = stream[0].seq - 1
@@ -286,7 +324,7 @@ class Presenter:
 
     def _note_failure(self, desk: _Desk) -> None:
         """Let others try who wait for this desk's message, if it fails again and again."""
-        if desk.spot is not None and not desk.spot.posted.done():
+        if desk.spot is not None and not desk.has_card and not desk.spot.posted.done():
             self._seating.failed(desk.spot)
             if desk.spot.posted.done():
                 desk.spot = None
@@ -297,8 +335,12 @@ class Presenter:
             self._seating.give_up(desk.spot)
             desk.spot = None
 
-    async def _post(self, spot: Spot, stream: list[Record], story: Story) -> None:
-        place = await self._post_card(story)
+    async def _post(self, desk: _Desk, spot: Spot, stream: list[Record], story: Story) -> None:
+        if desk.place is None:
+            desk.place = await self._post_card(story)
+        else:  # it could not be put on record then, and may say something old by now
+            desk.place = await self._places.update(desk.place, self._draft(story), urgency=Urgency.GATE)
+        place = desk.place
         # The row stands before anything else is said: from here on there is a card.
         names = [
             Card(remediation=key, channel=place.channel, ts=place.ts, seq=-1, state=cards.SPOT)
@@ -308,7 +350,7 @@ class Presenter:
             await self._remember(*names)
         await self._keep(story, place, CARD, shown=stream[0].seq - 1)
         spot.posted.set_result(place)
-        await self._report(place, render_progress(None, story), asking=is_open(story))
+        await self._report(place, None, story)
         await self._leave(place, story)
 
     async def _show_further(self, card: Card, stream: list[Record], story: Story) -> None:
@@ -327,19 +369,22 @@ class Presenter:
         return len(there) > 1
 
     async def _bring_up(self, old: Posted, card: Card, stream: list[Record], story: Story) -> None:
-        shown = [record for record in stream if record.seq <= card.seq]
+        told = max(card.seq, self._desks[story.remediation].reported)
+        shown = [record for record in stream if record.seq <= told]
         before = read_story(shown) if shown else None
         gate = is_open(story) or (before is not None and is_open(before))
         urgency = Urgency.GATE if gate else Urgency.CARD
-        place = await self._poster.update(old, self._draft(story), urgency=urgency)
-        if place != old:
-            await self._places.move(old, place)
-        await self._report(place, render_progress(before, story), asking=is_open(story))
+        place = await self._places.update(old, self._draft(story), urgency=urgency)
+        await self._report(place, before, story)
         await self._leave(place, story)
 
     async def _leave(self, place: Posted, story: Story) -> None:
         """Note that it is shown.  If others have joined meanwhile, the last word is the board's."""
+        place = self._places.now(place)
         await self._keep(story, place, CARD)
+        self._tell_board(place, story)
+
+    def _tell_board(self, place: Posted, story: Story) -> None:
         board = self._boards.at(place)
         if board is not None:
             board.put(story)
@@ -358,14 +403,18 @@ class Presenter:
         gate = story.open_gate
         if gate is None:
             return
-        row = f"(told) {gate.gate}"
-        if await self._ledger.read(lambda connection: cards.card(connection, row)) is not None:
+        row, told_already = f"(told) {gate.gate}", self._desks[story.remediation].told
+        if (
+            row in told_already
+            or await self._ledger.read(lambda connection: cards.card(connection, row)) is not None
+        ):
             return
         message = question_without_channel(story, gate, self._poster.trouble)
         people = await self._people.members(gate.approvers)
         told = [await self._poster.whisper(each, message) for each in people[:TOLD_DIRECTLY]]
         LOG.warning("a question is shown in no channel", remediation=story.remediation, told=sum(told))
         if any(told):
+            told_already.add(row)
             await self._remember(Card(remediation=row, channel="", ts="", seq=-1, state=SILENT))
 
     def _draft(self, story: Story) -> Draft:
@@ -375,18 +424,20 @@ class Presenter:
             plain=lambda: plain_card(story),
         )
 
-    async def _report(self, place: Posted, news: list[Progress], *, asking: bool) -> None:
+    async def _report(self, place: Posted, before: Story | None, story: Story) -> None:
         """Say in the thread what happened: first what people must hear, the rest in as few messages as it takes.
 
         While people are asked, the rest is as urgent as the question: the card waits for it.
         """
+        news = render_progress(before, story)
         for progress in news:
             if progress.mention:
                 who = await self._people.mention(progress.mention)
                 await self._poster.reply(place, call(who, progress.text), urgency=Urgency.GATE)
-        urgency = Urgency.GATE if asking else Urgency.PROGRESS
+        urgency = Urgency.GATE if is_open(story) else Urgency.PROGRESS
         for message in thread_news([progress.text for progress in news if not progress.mention]):
             await self._poster.reply(place, message, urgency=urgency)
+        self._desks[story.remediation].reported = story.last_seq
 
     async def _keep(self, story: Story, place: Posted, state: str, shown: int | None = None) -> None:
         """Remember what is shown, and up to where nothing is left to be shown."""
@@ -418,9 +469,10 @@ class Presenter:
     # --- short lines ----------------------------------------------------------------------------
 
     async def _show_line(self, record: Record) -> bool:
-        if self._clock() - record.at < OLD_NEWS:
-            await self._say_line(system_line(record))
-        self._desks[f"{record.kind.value}/{record.seq}"].pending = None
+        desk = self._desks[f"{record.kind.value}/{record.seq}"]
+        if desk.place is None and self._clock() - record.at < OLD_NEWS:
+            desk.place = await self._say_line(system_line(record))
+        desk.pending = None
         await self._remember(self._position())
         return True
 

@@ -16,6 +16,7 @@ from bot.practice.workspace import Workspace
 from bot.slack.boards import Board, Crew
 from bot.slack.lanes import Job, Lane, Limit
 from bot.slack.message import say
+from bot.slack.places import Places
 from bot.slack.sender import LANES_KEPT, Posted, Sender, SlackAwayError, Urgency
 from runbooks.policy.story import read_story
 from tests.records import Telling
@@ -223,14 +224,15 @@ async def test_after_a_pause_a_channel_gets_everything_once_the_question_first(d
     """Inside `Retry-After` there is no call for it; what waited keeps its order."""
     loop = asyncio.get_running_loop()
     desk.server.faults.fail(POST, retry_after=1, channel="C0INCIDENTS")
+    since = loop.time()  # before the pause begins: however late this test hears of it, it is not over sooner
     first = await desk.held(desk.post("#incidents", "progress 0", Urgency.PROGRESS))
-    since, calls = loop.time(), len(desk.calls(POST))
+    calls = len(desk.calls(POST))
 
     rest = [desk.post("#incidents", f"progress {n}", Urgency.PROGRESS) for n in range(1, 5)]
     await asyncio.gather(first, *rest, desk.post("#incidents", "question", Urgency.GATE))
 
     assert desk.said("C0INCIDENTS") == ["question", *(f"progress {n}" for n in range(5))]
-    assert loop.time() - since >= 0.9
+    assert loop.time() - since >= 1.0
     assert len(desk.calls(POST)) == calls + 6
 
 
@@ -299,15 +301,15 @@ class Urgencies:
     def __init__(self) -> None:
         self.seen: list[Urgency] = []
 
-    async def update(self, place: Posted, _draft: Any, *, urgency: Urgency) -> Posted:
+    async def replace(self, _place: Posted, _draft: Any, *, urgency: Urgency) -> None:
         self.seen.append(urgency)
-        return place
 
 
 async def test_a_board_is_urgent_only_where_its_questions_change():
     """A button that people wait for does not stand behind a board that tells of progress."""
     poster = Urgencies()
-    board = Board(Posted(channel="C1", ts="1.1"), Crew(None, poster, None, None, "", None))  # type: ignore[arg-type]
+    crew = Crew(None, poster, Places(None, poster), None, "", None)  # type: ignore[arg-type]
+    board = Board(Posted(channel="C1", ts="1.1"), crew)
     working = Telling("R-WORKING").admitted()
     answered = asked().answered("denied").gate_closed("denied")
     for told in (asked(), working, working.check("before", "passed"), answered):
