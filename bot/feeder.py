@@ -311,8 +311,8 @@ class Feeder:
         while not self._stopping.is_set():
             try:
                 more = await self._claim()
-            except LedgerError as error:
-                log.warning("the inbox cannot be looked into", error=str(error))
+            except Exception as error:  # noqa: BLE001 - entries wait: one odd row must not end the look for all
+                log.warning("the inbox cannot be looked into", error=f"{type(error).__name__}: {error}")
                 more = False
             if not more:
                 await self._wait(LOOK_EVERY)
@@ -352,8 +352,9 @@ class Feeder:
                     lambda t: inbox.done(t, entries, at=at),  # noqa: B023 - awaited here
                     durable=False,
                 )
-            except LedgerError as error:
-                log.warning("accepted entries cannot be noted as done yet", error=str(error))
+            except Exception as error:  # noqa: BLE001 - what is not noted is held, and at last nothing is fed
+                problem = f"{type(error).__name__}: {error}"
+                log.warning("accepted entries cannot be noted as done yet", error=problem)
                 if self._stopping.is_set():
                     return  # they are handed over once more after the next start; the engine takes each in once
                 await self._wait(LOOK_EVERY)

@@ -64,11 +64,13 @@ class _Said:
 
     Attributes:
         times: how many notifications say something of it.
+        newest: what the one that came last says; only that can be the last word.
         last: the last word that is durable; None where none is, or where that cannot be told.
         round: `Pending.round` when it was heard.
     """
 
     times: int = 0
+    newest: Word | None = None
     last: Heard | None = None
     round: int = 0
 
@@ -152,14 +154,18 @@ class Pending:
         for each in notice.addressed:
             said = self._said.setdefault(each.about, _Said())
             said.times += 1
+            said.newest = each.word
             if said.last is not None and said.last.word != each.word:
                 said.last = None  # until this one is durable, or known not to be
 
     def hear(self, notice: Notice, *, durable: bool) -> None:
-        """Note what was said last; where nobody knows whether that is durable, nothing is a repetition of it."""
+        """Note what was said last; where nobody knows whether that is durable, nothing is a repetition of it.
+
+        The same where something else has been put since: that will have the last word.
+        """
         for each in notice.addressed:
             if (said := self._said.get(each.about)) is not None:
-                word = each.word if durable else None
+                word = each.word if durable and each.word == said.newest else None
                 said.last = word and Heard(word, notice.received_at, len(each.ways))
                 said.round = self._round
 

@@ -104,7 +104,8 @@ class TemporalServer:
                 return
             log.error("the Temporal server ended and is started again", exit_code=code)
             await asyncio.sleep(RESTART_PAUSE)
-            self._spawn()
+            if not self._stopping:  # else nobody would stop the new one
+                self._spawn()
 
     async def stop(self) -> None:
         """Stop the child: SIGTERM, and SIGKILL where that does not help."""

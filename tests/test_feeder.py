@@ -19,6 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.ledger import inbox
 from activities.ledger.backlog import backlog
 from bot import feeder as feeder_module
 from bot.feeder import Feeder
@@ -292,6 +293,27 @@ async def test_an_unforeseen_error_stops_nothing(way, monkeypatch):
     assert len(temporal.entries) == 1
 
 
+@pytest.mark.parametrize("step", ["claim", "done"])
+async def test_an_odd_row_does_not_end_the_look_into_the_inbox(way, monkeypatch, step):
+    """A later version may have written it.  The process would feed nothing more, and look alive."""
+    real, odd = getattr(inbox, step), Failing(ValueError("an extra column"))
+
+    def once(*args: Any, **more: Any) -> Any:
+        odd("")
+        return real(*args, **more)
+
+    monkeypatch.setattr(inbox, step, once)
+    way.intake.wake = lambda _: None
+    await deliver(way, alert(instance="web-1"))
+    temporal = FakeTemporal()
+    feeder = Feeder(way.ledger, temporal, on_failure=lambda _: None)
+    await feeder.start()
+    await wait_until(lambda: waiting(way) == 0 and feeder.held == 0)
+    await feeder.stop()
+
+    assert len(temporal.entries) == 1
+
+
 async def test_tells_a_workflow_in_progress_that_its_alert_is_resolved(way):
     """Resolved joins, after the firing one before it, and starts nothing."""
     temporal = FakeTemporal()
@@ -450,7 +472,9 @@ async def test_feeds_a_real_server(way):
     require("temporal")
     program = str(Path(sys.executable).with_name("temporal"))
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=program, data_converter=DATA_CONVERTER
+        dev_server_existing_path=program,
+        dev_server_startup_timeout=timedelta(seconds=60),
+        data_converter=DATA_CONVERTER,
     ) as environment:
         client: Client = environment.client
         worker = Worker(

@@ -98,7 +98,7 @@ class Sockets:
         """Ask every connection to be replaced.  Those asked get no envelopes any more."""
         self._retiring, self._open = [*self._retiring, *self._open], []
         self._on_change()
-        for websocket in self._retiring:
+        for websocket in list(self._retiring):  # some go away meanwhile
             farewell = {"type": "disconnect", "reason": reason, "debug_info": {"host": "practice"}}
             await websocket.send_json(farewell)
 

@@ -46,6 +46,9 @@ PAUSE = 5.0
 KNOWN_FOR = 60.0
 """Seconds for which it is remembered what a person may see."""
 
+CARD_COMES = 120.0
+"""Seconds for which it is looked again for the card of a question that has none: no record says when one is posted."""
+
 LOOKERS = 100
 """People whose tabs are kept up to date; of more, those who came last."""
 
@@ -54,9 +57,13 @@ SHOWN_KINDS = frozenset(
         RecordKind.ADMISSION,
         RecordKind.PLAN,
         RecordKind.GATE_ASKED,
+        RecordKind.GATE_ESCALATED,
+        RecordKind.DECISION,
         RecordKind.GATE_CLOSED,
         RecordKind.ACTION_INTENT,
         RecordKind.ACTION_RECEIPT,
+        RecordKind.ACTION_UNKNOWN,
+        RecordKind.ACTION_REFUSED,
         RecordKind.ENDING,
         RecordKind.FREEZE,
         RecordKind.THAW,
@@ -76,6 +83,7 @@ class _Looker:
         shown: what was published last, as text.
         groups: of those in `asked`, the ones that they are in.
         refusal: why they may see nothing; empty where they may.
+        cards_missed_at: since when a question has no card, by the same clock; None where each has one.
         stale: whether something changed since what is shown, or about to be, was read.
     """
 
@@ -87,6 +95,7 @@ class _Looker:
     asked: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     refusal: str = ""
+    cards_missed_at: float | None = None
     stale: bool = True
 
 
@@ -238,6 +247,16 @@ class Homes:
             looker.groups = frozenset(known.groups)
         looker.asked, looker.known_at = asked, self._clock()
 
+    def _wait_for_cards(self, looker: _Looker, all_known: bool) -> None:
+        """Let a tab be made again, after the pause, while a question's card may be about to come."""
+        if all_known:
+            looker.cards_missed_at = None
+            return
+        if looker.cards_missed_at is None:
+            looker.cards_missed_at = self._clock()
+        if self._clock() - looker.cards_missed_at < CARD_COMES:
+            looker.stale = True
+
     async def _view(self, looker: _Looker, seen: Overview) -> dict[str, Any]:
         if looker.refusal:
             return closed_home(f"That is not for you: {looker.refusal}.")
@@ -245,6 +264,7 @@ class Homes:
             remediation: await self._links.of(card.channel, card.ts)
             for remediation, card in seen.cards.items()
         }
+        self._wait_for_cards(looker, all(links.get(gate.remediation) for gate in seen.status.gates))
         try:
             view = home_view(seen, Eyes(groups=looker.groups, links=links))
             problems = [str(each) for each in problems_of_view(view)]

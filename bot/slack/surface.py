@@ -6,6 +6,7 @@ anything: a run goes through `Operations` like one from a terminal.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from bot.operations import RunRequested
 from bot.run_inputs import mistakes_in, with_target
 from bot.slack.alert_message import FoundAlert, read_alert
 from bot.slack.commands import Asker
+from bot.slack.connection import mark_heard
 from bot.slack.files import Files, TextFile
 from bot.slack.home import HOME_CARD, HOME_RUN
 from bot.slack.homes import Homes
@@ -39,6 +41,9 @@ from runbooks.model.runbook import Runbook
 LOG = structlog.get_logger("paramedic.slack")
 
 ALERT_SHORTCUT = "paramedic.run_for_alert"
+SLACK_WAITS = (
+    2.5  # seconds for an answer to a form, and some for its way; after that it says that there was trouble
+)
 REMEMBERED = 1000  # events and forms whose second delivery is recognised
 
 NOT_THERE = frozenset({"not_in_channel", "channel_not_found", "is_archived"})
@@ -80,7 +85,7 @@ class Surface:
         app.action(HOME_CARD)(self.follow_link)
         app.shortcut(ALERT_SHORTCUT)(self.run_for_alert)
         app.action(CHOOSE)(self.choose)
-        app.view(RUN_VIEW)(self.run)
+        app.view(RUN_VIEW, middleware=[mark_heard])(self.run)
         app.action(FILE_BUTTON)(self.share_timeline)
 
     # --- by name, and at home -------------------------------------------------------------------
@@ -177,6 +182,8 @@ class Surface:
         if self._is_repeated(once):
             await ack()
             return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         filled = filled_in(submitted.view.get("state") or {})
         try:
             runbook = self._insight.runbook(filled.runbook)
@@ -193,7 +200,10 @@ class Surface:
         except ParamedicError as error:
             wrong = {"": str(error).rstrip(".")}
         self._heard.pop(once, None)  # what is mended is another submission of the same form
-        await ack(response_action="errors", errors=errors_in(submitted.view, filled, wrong))
+        errors = errors_in(submitted.view, filled, wrong)
+        await ack(response_action="errors", errors=errors)
+        if loop.time() - began > SLACK_WAITS:  # the form has been given up, and shows nothing of this
+            await self._tell(submitted.person, place.channel, say(f"✗ {'; '.join(errors.values())}"))
 
     # --- files ----------------------------------------------------------------------------------
 

@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from bot.operations import GateLine
+from bot.operations import GateLine, StatusLine
+from bot.slack import surface as surface_module
 from bot.slack.home import HOME_RUN
 from bot.slack.pages import FILE_BUTTON
 from bot.slack.run_form import CHOOSE
 from bot.slack.surface import ALERT_SHORTCUT
 from runbooks.model.decision import Answer
+from runbooks.model.record import Entry, RecordKind
 from tests.slack.rig import Rig
 
 pytestmark = pytest.mark.slow
@@ -196,6 +198,51 @@ async def test_what_changes_while_a_home_tab_is_made_is_shown_by_the_next(rig):
         await rig.hands.wait_for(
             lambda sight: "1 question waits for others" in str(sight.home), as_person="mallory"
         )
+
+
+@pytest.mark.parametrize("kind", [RecordKind.GATE_ESCALATED, RecordKind.DECISION])
+async def test_who_is_asked_besides_sees_it_in_an_open_home_tab(rig, kind):
+    """Others are asked too, or one of two has answered: that is no new question, and changes what tabs show."""
+    async with rig.bot().running() as bot:
+        await rig.house.keep()
+        await rig.see("Approval needed")
+        await rig.hands.open_home("mallory")
+        await rig.hands.wait_for(
+            lambda sight: "Nothing waits for you." in str(sight.home), as_person="mallory"
+        )
+        bot.operations.gates = [_gate_line(rig)]
+        said = Entry(event_id="e1", stream="R-OTHER", kind=kind, actor="bot:worker", source="engine")
+        await rig.ledger.append(said)
+        await rig.hands.wait_for(
+            lambda sight: "1 question waits for others" in str(sight.home), as_person="mallory"
+        )
+
+
+async def test_a_home_tab_finds_the_card_that_was_not_there_yet(rig):
+    """No record says that a card is posted, or that Slack tells its address again."""
+    async with rig.bot().running() as bot:
+        await rig.house.keep()
+        await rig.see("Approval needed")
+        await rig.all_noted()
+        line = _gate_line(rig)
+        about = {"remediation": line.remediation, "runbook": line.runbook, "target": line.target}
+        bot.operations.running = [StatusLine(**about, phase="unreadable", since=rig.now())]
+        bot.operations.gates = [_gate_line(rig)]
+        rig.server.faults.refuse("chat.getPermalink", "message_not_found")
+        await rig.hands.open_home()
+        await rig.hands.wait_for(lambda sight: "Open the card" in str(sight.home))
+
+
+async def test_a_refusal_that_comes_too_late_for_the_form_is_told(rig, monkeypatch):
+    """Slack gives a form up after three seconds; what is said beside its inputs then, nobody reads."""
+    monkeypatch.setattr(surface_module, "SLACK_WAITS", 0.0)
+    async with rig.bot().running():
+        await rig.hands.command("/runbook", "run")
+        view = await rig.hands.wait_for_modal()
+        await rig.hands.press_in_view(view, CHOOSE, chosen="service-errors")
+        await rig.hands.wait_for(lambda sight: "label:service" in str(sight.modals))
+        await rig.hands.submit(view, {"label:service@service-errors": "checkout", "more": "env"})
+        await rig.overhear("✗ This is not name=value: env")
 
 
 async def test_a_timeline_is_shared_as_a_file_in_the_card_s_thread(rig):
