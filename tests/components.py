@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -296,7 +296,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 _PROGRAM = """\
 [program:{name}]
 command={command}
-startsecs=1
+startsecs={startsecs}
 startretries=0
 autorestart=unexpected
 stopwaitsecs=2
@@ -306,11 +306,19 @@ SUPERVISOR_PASSWORD = "practice-password"
 
 
 @contextlib.asynccontextmanager
-async def supervisord(folder: Path, programs: Mapping[str, str]) -> AsyncIterator[Component]:
-    """Run supervisord with `programs` (name to command), behind SUPERVISOR_USER and SUPERVISOR_PASSWORD."""
+async def supervisord(
+    folder: Path, programs: Mapping[str, str], *, dawdlers: Collection[str] = ()
+) -> AsyncIterator[Component]:
+    """Run supervisord with `programs` (name to command), behind SUPERVISOR_USER and SUPERVISOR_PASSWORD.
+
+    Those of them that are `dawdlers` are starting for an hour.
+    """
     program = require("supervisord")
     port = free_port()
-    sections = [_PROGRAM.format(name=name, command=command) for name, command in programs.items()]
+    sections = [
+        _PROGRAM.format(name=name, command=command, startsecs=3600 if name in dawdlers else 1)
+        for name, command in programs.items()
+    ]
     head = _SUPERVISORD.format(folder=folder, port=port, user=SUPERVISOR_USER, password=SUPERVISOR_PASSWORD)
     _write(folder, {"supervisord.conf": head + "".join(sections)})
     argv = [program, "-c", str(folder / "supervisord.conf")]

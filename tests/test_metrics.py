@@ -22,6 +22,12 @@ def way(tmp_path):
         yield made
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A slow machine is not taken for a ledger that does not answer."""
+    monkeypatch.setattr("bot.metrics.READ_DEADLINE", 20.0)
+
+
 @pytest.fixture
 def metrics(way):
     return Metrics(way.ledger, actions=["supervisor.restart"], freeze_file=way.freeze_file)

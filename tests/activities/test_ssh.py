@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -194,19 +195,30 @@ async def test_a_service_that_keeps_its_output_open_is_left_alone(perform, tmp_p
     """
     A command that starts a daemon is over when it exits; the daemon lives, and can go on writing.
     """
-    flag = tmp_path / "alive"
-    daemon = f"i=0; while [ $i -lt 60 ]; do echo line; sleep 0.05; i=$((i+1)); done; touch {flag}"
+    flag, over = tmp_path / "alive", tmp_path / "over"
+    daemon = f"{write_until(over)}; i=0; while [ $i -lt 20 ]; do echo line; i=$((i+1)); done; touch {flag}"
 
     done = await perform("sh", "-c", f"echo started; setsid sh -c '{daemon}' &")
 
     assert not flag.exists()
+    over.touch()
     assert done.output["stdout"].startswith("started\n")
     await wait_until(flag.exists, what="the daemon to reach its end")
+
+
+def write_until(over: Path) -> str:
+    """Shell words that write a line now and then until `over` is there, or nobody makes it for a minute."""
+    return f"n=0; until [ -e {over} ] || [ $n -ge 1200 ]; do echo line; sleep 0.05; n=$((n+1)); done"
 
 
 def counting(path: Path, seconds: float = 0.0) -> tuple[str, ...]:
     """A command that leaves one line for each time it runs."""
     return ("sh", "-c", f"echo ran >>{path}; sleep {seconds}; echo done")
+
+
+def counting_until(path: Path, over: Path) -> tuple[str, ...]:
+    """A command that leaves one line for each time it runs, and runs until `over` is there."""
+    return ("sh", "-c", f"echo ran >>{path}; until [ -e {over} ]; do sleep 0.05; done; echo done")
 
 
 def runs(path: Path) -> int:
@@ -302,14 +314,17 @@ async def test_a_lost_connection_is_unknown(perform, server, tmp_path):
     """
     Where the far sshd dies while the command runs, nobody knows how it ends.
     """
-    attempt = asyncio.ensure_future(perform(*counting(tmp_path / "count", 1.0), key="k"))
+    over = tmp_path / "over"
+    attempt = asyncio.ensure_future(perform(*counting_until(tmp_path / "count", over), key="k"))
     await wait_until(lambda: runs(tmp_path / "count") == 1)
     for child in psutil.Process(server.component.process.pid).children():
-        child.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # one of an earlier test, which is just going
+            child.kill()
 
     with pytest.raises(UnknownOutcomeError):
         await attempt
 
+    over.touch()
     assert (await perform(*counting(tmp_path / "count"), key="k", attempt=2)).output["stdout"] == "done\n"
     assert runs(tmp_path / "count") == 1
 
@@ -582,10 +597,12 @@ async def test_no_secret_stands_in_a_process_list(perform, server, tmp_path):
     What the host's process list shows of us is the wrapper and the command, never a key.
     """
     secret = server.private_key.read_text().splitlines()[1]
-    attempt = asyncio.ensure_future(perform(*counting(tmp_path / "count", 0.5)))
+    over = tmp_path / "over"
+    attempt = asyncio.ensure_future(perform(*counting_until(tmp_path / "count", over)))
     await wait_until(lambda: runs(tmp_path / "count") == 1)
 
     shown = "\n".join(" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"]))
+    over.touch()
     await attempt
 
     assert secret not in shown

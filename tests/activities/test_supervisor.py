@@ -19,6 +19,7 @@ from tests.components import SUPERVISOR_PASSWORD, SUPERVISOR_USER, free_port, su
 pytestmark = pytest.mark.xdist_group("supervisor")  # one component for all of them
 
 PATIENT = Restart(supervisor="ward", process="patient")
+DAWDLER = Restart(supervisor="ward", process="dawdler")
 
 
 def connections(url: str, password: str = "env:PRACTICE_PASSWORD") -> dict[str, Any]:
@@ -33,9 +34,10 @@ def _password(monkeypatch):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ward(tmp_path_factory):
-    """A supervisord with a patient, and with a program that cannot live."""
-    programs = {"patient": "sleep 100000", "stillborn": "sh -c 'exit 1'"}
-    async with supervisord(tmp_path_factory.mktemp("supervisord"), programs) as running:
+    """A supervisord with a patient, with a program that cannot live, and with one that takes long to start."""
+    programs = {"patient": "sleep 100000", "stillborn": "sh -c 'exit 1'", "dawdler": "sleep 100000"}
+    folder = tmp_path_factory.mktemp("supervisord")
+    async with supervisord(folder, programs, dawdlers=("dawdler",)) as running:
         server = xmlrpc.client.ServerProxy(
             running.url.replace("//", f"//{SUPERVISOR_USER}:{SUPERVISOR_PASSWORD}@")
         )
@@ -96,7 +98,7 @@ async def test_an_unknown_process_is_named_with_the_known_ones(ward, make_scene)
     """
     url, _ = ward
 
-    with pytest.raises(FailedError, match="knows no process 'pateint'; known: patient, stillborn"):
+    with pytest.raises(FailedError, match="knows no process 'pateint'; known: dawdler, patient, stillborn"):
         await restart.perform(Restart(supervisor="ward", process="pateint"), make_scene(connections(url)))
 
 
@@ -141,13 +143,12 @@ async def test_the_probe_sees_a_stopped_process(ward, make_scene):
     """
     url, server = ward
     scene = make_scene(connections(url))
-    prepared = await restart.prepare(PATIENT, scene)
-    server.stopProcess("patient", True)
+    prepared = await restart.prepare(DAWDLER, scene)
+    server.stopProcess("dawdler", True)
 
-    stopped = await restart.probe(PATIENT, scene, prepared)
-    server.startProcess("patient", False)
-    starting = await restart.probe(PATIENT, scene, prepared)
-    await wait_until(lambda: server.getProcessInfo("patient")["statename"] == "RUNNING")
+    stopped = await restart.probe(DAWDLER, scene, prepared)
+    server.startProcess("dawdler", False)
+    starting = await restart.probe(DAWDLER, scene, prepared)
 
     assert stopped.probe is Probe.NOT_APPLIED
     assert starting.probe is Probe.RUNNING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict
 
+from activities.action_records import Assignment
 from activities.actions import Action, Measurement, Probe, ProbeAnswer, Registry, Scene, action
 from activities.case import LedgerCase
 from activities.connections import Connections
@@ -59,6 +61,9 @@ otherwise:
 
 GATE = "gate: {approvers: [oncall], within: 15m}"
 
+LONG = timedelta(seconds=10)
+"""How long each action may take.  It is counted from before its intent, and a slow machine stands still in between."""
+
 
 class Word(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,7 +104,7 @@ class World:
             return world.probe
 
         def acting(name: str, kind: ActionClass, effect: Effect = Effect.WRITE, **more: Any) -> Action:
-            return action(name, name, effect=effect, kind=kind, timeout=timedelta(seconds=1), **more)(perform)
+            return action(name, name, effect=effect, kind=kind, timeout=LONG, **more)(perform)
 
         return Registry(
             [
@@ -110,6 +115,12 @@ class World:
                 acting("test.tell", ActionClass.IDEMPOTENT, Effect.TELL),
             ]
         )
+
+
+def in_time(assignment: Assignment, seconds: float) -> Assignment:
+    """Return `assignment` with another time for its action, for one rule of the guard to be tried with."""
+    planned = assignment.planned.model_copy(update={"timeout": timedelta(seconds=seconds)})
+    return replace(assignment, planned=planned)
 
 
 class Surgery:

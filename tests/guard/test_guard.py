@@ -332,9 +332,10 @@ class TestAfterALostAttempt:
         assert surgery.world.prepared == [{"seen": "before"}]
         assert (await surgery.attend(surgery.order(attempt=3))).recovered
 
-    async def test_a_probed_action_that_did_not_happen_is_repeated(self, surgery):
+    async def test_a_probed_action_that_did_not_happen_is_repeated(self, surgery, monkeypatch):
         """Only after the target said so."""
         await self.lose(surgery, "test.probed")
+        monkeypatch.setattr("activities.guard._time_left", lambda *_: 0.1)
         surgery.world.probe = ProbeAnswer(probe=Probe.NOT_APPLIED, sentence="still the old one")
 
         assert (await surgery.attend(surgery.order(attempt=2))).outcome is Outcome.OK
@@ -343,6 +344,7 @@ class TestAfterALostAttempt:
     async def test_a_freeze_while_the_target_is_asked_stops_the_repetition(self, surgery, monkeypatch):
         """A probe may take as long as the action, and the brake is pulled meanwhile."""
         await self.lose(surgery, "test.probed")
+        monkeypatch.setattr("activities.guard._time_left", lambda *_: 0.1)
         surgery.world.probe = ProbeAnswer(probe=Probe.NOT_APPLIED, sentence="still the old one")
         probe = surgery.guard._probe
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -15,6 +13,7 @@ from runbooks.model.action import Outcome
 from runbooks.model.plan import Part
 from runbooks.model.record import RecordKind
 from runbooks.policy.endings import action_key
+from tests.guard.surgery import in_time
 
 
 async def begin(surgery, uses="test.opaque", **changes):
@@ -118,13 +117,10 @@ async def test_what_begins_after_the_probe_is_asked_about_as_well(surgery, monke
 async def test_an_attempt_acts_no_longer_than_its_time_after_the_intent(surgery):
     """Others wait for one such time and no more: what went by before it acts is not given twice."""
     await surgery.examine()
-    assignment = await surgery.guard._assign(surgery.order(), "test.keyed")
-    assignment = replace(
-        assignment, planned=assignment.planned.model_copy(update={"timeout": timedelta(hours=1)})
-    )
+    assignment = in_time(await surgery.guard._assign(surgery.order(), "test.keyed"), 3600)
 
     async with asyncio.timeout(30):
-        receipt = await surgery.guard._act(assignment, asyncio.Event().wait, time.monotonic() - 3599.8)
+        receipt = await surgery.guard._act(assignment, asyncio.Event().wait, time.monotonic() - 3599)
 
     assert (receipt.outcome, receipt.reason) == (Outcome.UNKNOWN, "timeout")
 
@@ -196,6 +192,8 @@ async def test_to_prepare_takes_no_longer_than_to_act_may(surgery, monkeypatch):
     object.__setattr__(
         assignment.each, "prepare", never
     )  # a frozen dataclass; this registry is the test's own
+    prepare = surgery.guard._prepare
+    monkeypatch.setattr(surgery.guard, "_prepare", lambda each, now: prepare(in_time(each, 0.1), now))
 
     receipt = await surgery.attend(surgery.order())
 

@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 from temporalio.client import Client
 
+from activities.ledger.sqlite import LOCK_TIMEOUT_MS
 from bot.http import health as health_module
 from bot.http.health import Health, NotReadyError, temporal_is_reachable
 from tests.components import free_port
@@ -35,8 +36,10 @@ async def test_is_ready_when_every_part_is(way):
 
 
 @pytest.mark.slow
-async def test_is_alive_and_not_ready_while_the_ledger_is_locked(way):
+async def test_is_alive_and_not_ready_while_the_ledger_is_locked(way, monkeypatch):
     """Readiness names the part that cannot work; being alive does not depend on it."""
+    assert health_module.PATIENCE > LOCK_TIMEOUT_MS / 1000  # else nobody hears what is wrong
+    monkeypatch.setattr(health_module, "PATIENCE", 20.0)
     lock = sqlite3.connect(way.database, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     async with way.sender(token=None) as visitor:

@@ -12,11 +12,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from activities.ledger import blobs
+from activities.ledger.sqlite import LOCK_TIMEOUT_MS
 from bot.http import receiver as receiver_module
 from bot.http.application import ALERTS
 from bot.http.payload import ALERTS_LIMIT, BODY_LIMIT, TEXT_LIMIT, TRUNCATED
+from bot.http.receiver import DEADLINE
 from runbooks.model.record import RecordKind
 from tests.way_in import WayIn, alert, notification, runbook
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """Senders wait for a slow machine; a test of the deadline sets its own."""
+    monkeypatch.setattr(receiver_module, "DEADLINE", 60.0)
 
 
 def bodies(*, version: str = '"4"', alerts: str = "[]", more: str = "") -> bytes:
@@ -72,7 +80,7 @@ async def test_refuses_what_can_never_be_understood(way, body):
 
     assert answer.status_code == 400, answer.text
     assert len(answer.json()["error"]) > 10
-    assert took < 5
+    assert took < receiver_module.DEADLINE / 2
     assert way.records() == []
     assert way.counted("paramedic_receiver_answers_total", code="400") == 1
 
@@ -403,7 +411,8 @@ async def test_answers_503_within_its_deadline_while_the_ledger_is_locked(way):
     lock.close()
 
     assert refused.status_code == 503
-    assert took < 5
+    assert LOCK_TIMEOUT_MS / 1000 < DEADLINE / 2
+    assert took < receiver_module.DEADLINE / 2
     assert "locked" in refused.json()["error"]
     assert taken.json()["accepted"] == 1
     assert way.counted("paramedic_receiver_answers_total", code="503") == 1
@@ -445,14 +454,10 @@ async def test_takes_in_a_group_of_ten_thousand(way):
         page = await sender.post(notification(alert(instance="page")))
         assert not coming.done()
         answer = await coming
-        while (
-            answer.status_code == 503
-        ):  # a slow machine needs longer than a sender waits, who then repeats it
-            answer = await sender.post(body)
         again = await sender.post(body)
 
     assert page.json()["accepted"] == 1
-    assert answer.json()["accepted"] + answer.json()["duplicates"] == 10_000
+    assert answer.json()["accepted"] == 10_000
     assert again.json()["duplicates"] == 10_000
 
 

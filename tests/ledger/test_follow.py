@@ -109,7 +109,7 @@ async def test_ends_when_the_ledger_is_closed(ledger: Ledger) -> None:
     await asyncio.sleep(0)
     await asyncio.to_thread(ledger.close)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await waiting == []
 
 

@@ -137,6 +137,7 @@ async def test_a_target_is_given_back_at_the_command_line(way, tmp_path):
 
 async def test_an_allowed_freeze_waits_for_no_ledger(way, tmp_path):
     """The brake holds by its file at once; no ruling is written before it."""
+    way.ledger.write_now(lambda t: t.tables.exec_driver_sql("PRAGMA busy_timeout = 60000"))  # milliseconds
     lock = sqlite3.connect(way.database, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     try:

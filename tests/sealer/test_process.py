@@ -25,7 +25,9 @@ from runbooks.model.record import RecordKind
 from tests.components import Sshd, require, sshd, wait_until
 from tests.ledger.material import entry, tamper
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+WITHIN = 60.0  # seconds; on a slow machine it takes many until a process of Python has begun
 
 
 def settings_of(tmp_path: Path, **more: str) -> Settings:
@@ -91,7 +93,9 @@ async def test_every_ending_is_sealed_and_published_however_often_the_sealer_is_
         for number in range(5):
             async with sealing(settings):
                 end(ledger, number)
-                await wait_until(lambda wanted=number + 1: wanted in sizes(ledger), what="it is sealed")
+                await wait_until(
+                    lambda wanted=number + 1: wanted in sizes(ledger), within=WITHIN, what="it is sealed"
+                )
         async with sealing(settings):
             folder = settings.sealers_folder
 
@@ -99,7 +103,7 @@ async def test_every_ending_is_sealed_and_published_however_often_the_sealer_is_
                 state = read_state(folder)
                 return state is not None and len(state.behind) == 3 and not any(state.behind.values())
 
-            await wait_until(all_published, within=60, what="everything is published")
+            await wait_until(all_published, within=WITHIN, what="everything is published")
     key = public_key_in(settings.sealers_folder)
     assert key is not None
     anchors = [*read_anchors(out, [key]), *read_anchors(far / "appended", [key])]
@@ -117,11 +121,11 @@ async def test_a_ledger_that_went_back_ends_the_sealer_with_its_own_code(tmp_pat
     async with sealing(settings) as process:
         end(ledger, 1)
         end(ledger, 2)
-        await wait_until(lambda: 2 in sizes(ledger), what="it is sealed")
+        await wait_until(lambda: 2 in sizes(ledger), within=WITHIN, what="it is sealed")
         before = sizes(ledger)
         ledger.close()
         tamper(settings.ledger, "delete from record", "update head set n = 0, frontier = x''")
-        code = await asyncio.to_thread(process.wait, 30)
+        code = await asyncio.to_thread(process.wait, WITHIN)
     state = read_state(settings.sealers_folder)
     ledger = Ledger.open(settings.ledger)
     after = sizes(ledger)
@@ -138,9 +142,11 @@ async def test_a_second_sealer_is_refused(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     Ledger.open(settings.ledger).close()
     async with sealing(settings):
-        await wait_until(lambda: read_state(settings.sealers_folder) is not None, what="the first one runs")
+        await wait_until(
+            lambda: read_state(settings.sealers_folder) is not None, within=WITHIN, what="the first one runs"
+        )
         async with sealing(settings) as second:
-            assert await asyncio.to_thread(second.wait, 30) == 2
+            assert await asyncio.to_thread(second.wait, WITHIN) == 2
 
 
 class Clock:
@@ -159,7 +165,7 @@ class Clock:
             self.now += step
             return holds()
 
-        await wait_until(look, within=60, what=what)
+        await wait_until(look, within=WITHIN, what=what)
 
 
 @contextlib.asynccontextmanager
