@@ -183,7 +183,7 @@ class House:
         await self._stack.enter_async_context(target_process(self.folder, self.target_port))
         script = self.folder / "act.sh"
         script.write_text(_SCRIPT.format(file=self.folder / COMMANDS), encoding="utf-8")
-        service = {"url": f"http://127.0.0.1:{self.target_port}", "timeout": "PT2S"}
+        service = {"url": f"http://127.0.0.1:{self.target_port}", "timeout": "PT10S"}
         everything = {
             "endpoints": {"service": service, "guarded": {**service, "token": f"file:{self.files.token}"}},
             "prometheus": service,
@@ -580,6 +580,8 @@ async def standing(
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - takes no time
     async with contextlib.AsyncExitStack() as stack:
         practice = await stack.enter_async_context(PracticeServer()) if chat else None
+        if practice is not None:
+            practice.workspace.triggers.lifetime = 30.0  # a form must open on a slow machine too
         house = House(folder, embedded=embedded, practice=practice)
         try:
             await house.build(connections or {})

@@ -91,7 +91,7 @@ class Target:
             return
         if fault == "slow":
             await asyncio.sleep(SLOW)
-        self._effect(target, key)
+        await self._effect(target, key)
         await _answer_with(fault, writer, self._folder)
 
     def _fault_of(self, target: str) -> str:
@@ -104,14 +104,18 @@ class Target:
         self._had_its_fault.add(target)
         return fault
 
-    def _effect(self, target: str, key: str) -> None:
-        if key and key in self._keys:
-            return
-        self._keys.add(key)
+    async def _effect(self, target: str, key: str) -> None:
+        """Do it, unless that was done with this key, and return when it is on the disk.
+
+        Whether it was done is decided and written at once.  Only the disk is waited for, and others are
+        answered meanwhile; whoever comes with the same key waits for it too.
+        """
+        if not key or key not in self._keys:
+            self._keys.add(key)
+            self._effects.write(json.dumps({"target": target, "key": key, "at": time.time()}) + "\n")
+            self._effects.flush()
+        await asyncio.to_thread(os.fsync, self._effects.fileno())
         self._mended.add(target)
-        self._effects.write(json.dumps({"target": target, "key": key, "at": time.time()}) + "\n")
-        self._effects.flush()
-        os.fsync(self._effects.fileno())
 
     async def _measure(self, writer: asyncio.StreamWriter) -> None:
         """Answer as Prometheus does; the age of the sample is asked with the same kind of query."""

@@ -69,7 +69,7 @@ async def test_what_temporal_answers_is_understood(program):
     Counted, objected to, refused before the history, sent twice, ended, never there: six different things.
     """
     async with house.test_server(program) as env:
-        workflows = TemporalWorkflows(env.client, timedelta(seconds=5))
+        workflows = TemporalWorkflows(env.client, timedelta(seconds=60))
         name = f"remediation/x/{uuid.uuid4()}"
         worker = Worker(
             env.client,

@@ -73,6 +73,7 @@ async def test_the_lines_speak_one_time_and_tell_nothing_twice(demo):
 
     asked, until = re.search(r"(\d\d:\d\d:\d\d)\.\d+ .* by (\S+) UTC", told).groups()
     minutes = [int(hour) * 60 + int(minute) for hour, minute, _ in (asked.split(":"), until.split(":"))]
-    assert (minutes[1] - minutes[0]) % 1440 == 15
+    # Both are cut to the minute, and the line is written after the gate opened: a minute may begin in between.
+    assert (minutes[1] - minutes[0]) % 1440 in {14, 15}
     assert "further notification" not in told
     assert "An answer came in" not in told

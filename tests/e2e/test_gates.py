@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from bot.cli.exits import Exit
-from bot.practice.hands import Button
 from bot.practice.residents import TEAM
 from bot.slack.card import APPROVE, DENY
 from bot.slack.interactions import REASON_BLOCK
@@ -61,15 +60,6 @@ def remediation_of(asked: GateStory) -> str:
     return asked.gate.partition("/")[0]
 
 
-async def press_until_acknowledged(home: Installation, card: Button) -> None:
-    """Press it as a person does whom Slack tells that the app did not answer: a slow machine takes longer than Slack waits."""
-
-    async def taken() -> bool:
-        return await home.hands.approve(card, timeout=30) == "acknowledged"
-
-    await home.until(taken, 60, "the press to be acknowledged")
-
-
 async def test_the_second_who_are_asked_can_answer_after_kill_9(home):
     """The bot is killed while the next of the chain are asked; their click on the same card counts, once."""
     await home.post(alert("InTurn", service="chain"))
@@ -79,7 +69,7 @@ async def test_the_second_who_are_asked_can_answer_after_kill_9(home):
     await home.start()
     await home.hands.wait_for(lambda sight: sight.connected, 30)
     card = await home.hands.wait_for_button(APPROVE, value=asked.gate, timeout=30)
-    await press_until_acknowledged(home, card)
+    await home.approve_until_acknowledged(card)
     story = await home.ended("chain")
 
     assert story.ending is Ending.MITIGATED

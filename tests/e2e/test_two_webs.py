@@ -89,7 +89,7 @@ async def approve(home: Installation, number: int, known: Collection[str] = ()) 
 
     buttons = await home.hands.wait_for(seen, WITHIN)
     for button in buttons.values():
-        assert await home.hands.approve(button, timeout=WITHIN) == "acknowledged"
+        await home.approve_until_acknowledged(button)
     return buttons
 
 

@@ -255,7 +255,9 @@ def answer(
 @contextlib.asynccontextmanager
 async def test_server(path: str) -> AsyncIterator[WorkflowEnvironment]:
     environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=path, data_converter=DATA_CONVERTER
+        test_server_existing_path=path,
+        test_server_startup_timeout=timedelta(seconds=60),
+        data_converter=DATA_CONVERTER,
     )
     async with environment:
         yield environment

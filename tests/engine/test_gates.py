@@ -208,6 +208,8 @@ async def test_a_gate_in_turn_and_a_steps_gate_with_everything_real_but_the_peop
         _, step = await real.recorded(RecordKind.GATE_ASKED, 2)
         acted_before = sum(real.effects.values())
         await real.answers.receive(real.click(step.data["gate"], "bob"))
+        # To wait for the result lets time pass, and the gate's could be over before this answer is there.
+        await real.recorded(RecordKind.DECISION, 3)
         await run.result()
         story = read_story((await real.streams())[asked.stream])
         found = await real.surgery.ledger.read(verify)

@@ -102,7 +102,7 @@ class Ward:
             by_stream[record.stream].append(record)
         return by_stream
 
-    async def recorded(self, kind: RecordKind, number: int = 1) -> list[Record]:
+    async def recorded(self, kind: RecordKind, number: int = 1, within: float = WITHIN) -> list[Record]:
         """Wait until so many records of a kind are there."""
         found: list[Record] = []
 
@@ -110,7 +110,7 @@ class Ward:
             found[:] = await self.records(kind)
             return len(found) >= number
 
-        await until(there)
+        await until(there, within)
         return found
 
     def click(self, gate: str, person: str, answer: Answer = Answer.APPROVED, **more: Any) -> Click:
@@ -127,9 +127,9 @@ class Ward:
         return Counter(scene.target for scene in self.surgery.world.calls)
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], within: float = WITHIN) -> None:
     """Look again until `holds`."""
-    async with asyncio.timeout(WITHIN):
+    async with asyncio.timeout(within):
         while not await holds():  # noqa: ASYNC110 - only the database knows
             await asyncio.sleep(0.05)
 

@@ -25,10 +25,22 @@ def without_proxy() -> Iterator[None]:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[PracticeServer]:
-    async with PracticeServer(
-        Workspace(commands={"/runbook": "list"}, patience=0.5), scopes=EVERY_SCOPE
-    ) as running:
+def patience() -> float:
+    """Seconds that people are made to wait for the app; tests of silence, in which it says nothing, shorten it."""
+    return 10.0
+
+
+@pytest.fixture
+def ping_interval() -> float:
+    """Seconds between two looks of the app at its connection; after four without an answer it opens another."""
+    return 5.0
+
+
+@pytest.fixture
+async def server(patience: float) -> AsyncIterator[PracticeServer]:
+    workspace = Workspace(commands={"/runbook": "list"}, patience=patience)
+    workspace.triggers.lifetime = 30.0  # a form must open on a slow machine too
+    async with PracticeServer(workspace, scopes=EVERY_SCOPE) as running:
         yield running
 
 
@@ -50,9 +62,11 @@ async def app(client: AsyncWebClient) -> AsyncApp:
 
 
 @pytest.fixture
-async def connected(server: PracticeServer, app: AsyncApp, hands: Hands) -> AsyncIterator[None]:
+async def connected(
+    server: PracticeServer, app: AsyncApp, hands: Hands, ping_interval: float
+) -> AsyncIterator[None]:
     """The bolt app, connected over Socket Mode."""
-    handler = AsyncSocketModeHandler(app, server.app_token, ping_interval=0.3)
+    handler = AsyncSocketModeHandler(app, server.app_token, ping_interval=ping_interval)
     await handler.connect_async()
     await hands.wait_for(lambda sight: sight.connected)
     yield

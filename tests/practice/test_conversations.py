@@ -318,6 +318,7 @@ async def test_a_mention_becomes_an_event(app: AsyncApp, connected: None, hands:
 # --- what goes wrong ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("patience", [0.5])
 async def test_silence_is_told_to_the_person(
     app: AsyncApp, connected: None, client: AsyncWebClient, hands: Hands
 ) -> None:
@@ -332,7 +333,8 @@ async def test_silence_is_told_to_the_person(
         await asyncio.Event().wait()
 
     assert await hands.press("#incidents", await post_card(client), "approve") == "timed_out"
-    assert acted.is_set()
+    async with asyncio.timeout(30):
+        await acted.wait()
     assert "operation timed out" in (await hands.look()).notices[0]
 
 
@@ -357,6 +359,7 @@ async def test_one_press_delivered_twice_runs_twice(
     assert presses[0]["trigger_id"] == presses[1]["trigger_id"]
 
 
+@pytest.mark.parametrize("patience", [0.5])
 async def test_a_lost_envelope_reaches_nobody(
     presses: Presses, connected: None, client: AsyncWebClient, hands: Hands
 ) -> None:
@@ -381,6 +384,7 @@ async def test_the_app_comes_back_when_it_is_asked_to(
     assert await hands.press("#incidents", await post_card(client), "approve") == "acknowledged"
 
 
+@pytest.mark.parametrize("ping_interval", [1.0])
 async def test_the_app_comes_back_after_a_dead_connection(
     presses: Presses, connected: None, client: AsyncWebClient, hands: Hands
 ) -> None:

@@ -15,11 +15,13 @@ import httpx
 
 from bot.practice.hands import Button
 from bot.practice.posts import FORM
+from bot.practice.workspace import ACK_PATIENCE
 from bot.slack.card import APPROVE, DENY
 from bot.slack.manifest import Mode
+from bot.slack.receiver import DEADLINE
 from runbooks.errors import LedgerError
 from runbooks.model.record import RecordKind
-from tests.slack.rig import Bot, Rig
+from tests.slack.rig import SOON, Bot, Rig, app_has
 
 Story = Callable[[Rig], Awaitable[str]]
 BOTH: tuple[Mode, ...] = ("socket", "http")
@@ -74,9 +76,13 @@ async def still_open(rig: Rig) -> None:
     assert (await rig.house.story()).gate.outcome == ""
 
 
-def turned_down(rig: Rig) -> str:
-    """Return what a person's side says when the app took nothing: a socket is just silent."""
-    return "timed_out" if rig.mode == "socket" else "refused"
+async def turned_down(rig: Rig, button: Button) -> None:
+    """Press, and assert that the app took nothing.
+
+    Over a socket it is just silent, until Slack has waited long enough; over HTTP it says so itself, in time.
+    """
+    with rig.slack_waits(ACK_PATIENCE) if rig.mode == "socket" else app_has(DEADLINE):
+        assert await rig.press(button) == ("timed_out" if rig.mode == "socket" else "refused")
 
 
 # --- who may answer -----------------------------------------------------------------------------
@@ -241,7 +247,8 @@ async def _(rig: Rig) -> str:
     async with rig.bot().running():
         button = await asked(rig)
         rig.server.faults.lose()
-        assert await rig.press(button) == "timed_out"
+        with rig.slack_waits(0.5):
+            assert await rig.press(button) == "timed_out"
         await still_open(rig)
         assert await rig.press(button) == "acknowledged"
         await approved(rig)
@@ -308,7 +315,7 @@ for _name, _fault in (
 
 @case("Slack takes four seconds to tell who pressed")
 async def _(rig: Rig) -> str:
-    async with rig.bot().running():
+    async with rig.bot(hold=SOON).running():
         button = await asked(rig)
         await rig.hands.switch("slow", method="users.info", seconds=4, times=1)
         assert await rig.press(button) == "acknowledged"
@@ -361,7 +368,7 @@ async def _(rig: Rig) -> str:
 @case("Temporal is away")
 async def _(rig: Rig) -> str:
     rig.house.away = True
-    async with rig.bot().running():
+    async with rig.bot(hold=SOON).running():
         assert await rig.press(await asked(rig)) == "acknowledged"
         await rig.overhear("recorded")
         rig.house.away = False
@@ -391,7 +398,7 @@ async def _(rig: Rig) -> str:
     async with rig.bot().running() as bot:
         button = await asked(rig)
         real, bot.answers._ledger = bot.answers._ledger, _Broken(rig.ledger)
-        assert await rig.press(button) == turned_down(rig)
+        await turned_down(rig, button)
         await rig.overhear("could not be recorded")
         await still_open(rig)
         bot.answers._ledger = real
@@ -405,7 +412,7 @@ async def _(rig: Rig) -> str:
     async with rig.bot().running() as bot:
         button = await asked(rig)
         real, bot.answers._ledger = bot.answers._ledger, _Broken(rig.ledger, seconds=4)
-        assert await rig.press(button) == turned_down(rig)
+        await turned_down(rig, button)
         bot.answers._ledger = real
         await approved(rig)
     return "not acknowledged; counts once it is durable"
@@ -415,6 +422,7 @@ async def _(rig: Rig) -> str:
 async def _(rig: Rig) -> str:
     async with rig.bot().running():
         button = await asked(rig)
+        await rig.all_noted()
     assert await rig.press(button) == "not_connected"
     async with rig.bot().running():
         assert await rig.press(button) == "acknowledged"
@@ -425,11 +433,12 @@ async def _(rig: Rig) -> str:
 @case("the bot is restarted after the press and before Temporal has it")
 async def _(rig: Rig) -> str:
     rig.house.away = True
-    async with rig.bot().running():
+    async with rig.bot(hold=SOON).running():
         assert await rig.press(await asked(rig)) == "acknowledged"
         await rig.overhear("recorded")
+        await rig.all_noted()
     rig.house.away = False
-    async with rig.bot().running():
+    async with rig.bot(hold=SOON).running():
         await approved(rig)
     return "delivered by the next process"
 

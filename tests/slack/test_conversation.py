@@ -150,6 +150,7 @@ async def test_an_answer_outlives_a_restart_of_the_bot(rig):
         await rig.house.keep()
         assert await rig.press(await rig.hands.wait_for_button(APPROVE)) == "acknowledged"
         await rig.overhear("recorded")
+        await rig.all_noted()
 
     rig.house.away = False
     rig.house.told.wait(seconds=30)
@@ -168,7 +169,8 @@ async def test_an_answer_that_cannot_be_kept_is_not_acknowledged(rig):
         await rig.house.keep()
         button = await rig.hands.wait_for_button(APPROVE)
         bot.answers._ledger = ClosedLedger()
-        answer = await rig.press(button)
+        with rig.slack_waits(0.5):
+            answer = await rig.press(button)
         await rig.overhear("could not be recorded")
 
     assert answer == "timed_out"
@@ -210,7 +212,7 @@ async def test_a_malformed_interaction_is_passed_over(rig):
         )
         answer = await rig.hands.press("#incidents", posted["ts"], APPROVE)
         await rig.press(await rig.hands.wait_for_button(APPROVE, value=rig.house.gate.id))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await rig.house.answered.wait()
 
     assert answer == "acknowledged"

@@ -18,7 +18,7 @@ from runbooks.errors import FailedError
 from runbooks.model.record import SYSTEM, Entry, RecordKind
 from tests.records import Telling, a_good_night
 from tests.slack.rig import Rig
-from tests.waiting import Waiting
+from tests.waiting import Waiting, as_entry
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,7 @@ async def test_a_card_is_never_posted_again_after_a_crash(rig):
     async with rig.bot().running():
         await rig.house.keep()
         await rig.see_reply("An answer is needed")
+        await rig.all_noted()
 
     rig.house.told.wait(seconds=5).answered("denied", reason="no").gate_closed("denied").ended("denied")
     await rig.house.keep()
@@ -158,14 +159,19 @@ async def test_a_slack_that_fails_is_asked_again(rig):
         await rig.hands.wait_for_button(APPROVE, timeout=15)
 
 
-async def test_what_was_withheld_is_a_line_and_no_card(rig):
+async def test_what_was_withheld_is_a_line_and_no_card(rig, monkeypatch):
     """What ended before there was a plan is one short line; lines that come together share a message."""
+    monkeypatch.setattr(
+        presenter_module, "LINE_PAUSE", 2.0
+    )  # also if the disk is slow, they do come together
+    withheld = [
+        Telling(f"R-AAAAA{number}", first_seq=0)
+        .admitted("withheld", reason="frozen", sentence="x")
+        .ended("withheld", "frozen by alice: migration", "frozen")
+        for number in range(3)
+    ]
     async with rig.bot().running():
-        for number in range(3):
-            told = Telling(f"R-AAAAA{number}", first_seq=0).admitted(
-                "withheld", reason="frozen", sentence="x"
-            )
-            await keep(rig, told.ended("withheld", "frozen by alice: migration", "frozen"))
+        await rig.ledger.append(*(as_entry(record) for told in withheld for record in told.records))
         message = await rig.see("R-AAAAA2")
 
     assert message["text"].count("○ Withheld: frozen by alice: migration") == 3
@@ -284,12 +290,14 @@ async def test_the_most_urgent_goes_first(rig):
     """After a pause, a question to people overtakes progress that was there before it."""
     async with rig.bot().running() as bot:
         rig.server.faults.fail("chat.postMessage", status=429, retry_after=1)
+        paused = asyncio.Event()
+        bot.sender.tally.count = lambda outcome: paused.set() if outcome == "paused" else None
         post = bot.sender.post
         progress = [
             asyncio.create_task(post("#incidents", say(f"progress {n}"), urgency=Urgency.PROGRESS))
             for n in range(3)
         ]
-        await rig.hands.wait_for(lambda sight: calls(rig, "chat.postMessage") or sight.connected)
+        await paused.wait()
         gate = asyncio.create_task(post("#incidents", say("question"), urgency=Urgency.GATE))
         await asyncio.gather(gate, *progress)
 

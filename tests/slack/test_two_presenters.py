@@ -48,6 +48,7 @@ async def test_everything_is_posted_once(tmp_path, monkeypatch):
                 rig.house.told.now = max(rig.house.told.now, first_night.now)
                 await Waiting(rig.ledger, first_night).keep()
                 await rig.see_reply("✓ Mitigated")
+                await rig.all_noted()
             await Waiting(rig.ledger, second_night).keep()
             await rig.see("R-SECOND")
 
