@@ -203,7 +203,9 @@ class Surface:
         errors = errors_in(submitted.view, filled, wrong)
         await ack(response_action="errors", errors=errors)
         if loop.time() - began > SLACK_WAITS:  # the form has been given up, and shows nothing of this
-            await self._tell(submitted.person, place.channel, say(f"✗ {'; '.join(errors.values())}"))
+            await self._tell(
+                submitted.person, place.channel, say(f"✗ {line('; '.join(errors.values()), 1000)}")
+            )
 
     # --- files ----------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from bot.http.application import SLACK
 from bot.http.server import HttpServer
 from bot.practice.hands import Button, Hands, HandsError
 from bot.practice.server import PracticeServer
+from bot.practice.workspace import Workspace
 from bot.slack.card import APPROVE
 from bot.slack.manifest import Mode
 from runbooks.model.record import SYSTEM, Record, RecordKind
@@ -420,7 +421,7 @@ async def installation(
         (folder / "runbooks" / f"{name}.yaml").write_text(text)
     sink = Sink()
     await sink.start()
-    async with PracticeServer() as practice:
+    async with PracticeServer(Workspace(patience=10.0)) as practice:
         practice.workspace.triggers.lifetime = 30.0  # a form must open on a slow machine too
         merged: dict[str, Any] = {"endpoints": {"sink": {"url": sink.url}}, "groups": {"sre-oncall": {}}}
         for name, part in (connections or {}).items():

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from activities.connections import GroupConnection
-from activities.ledger import cards
+from activities.ledger import cards, records
 from activities.ledger.leases import KeptTarget
 from activities.ledger.store import Ledger
 from bot import answers as answers_module
@@ -323,13 +323,18 @@ class Rig:
         return await self.ledger.read(lambda c: cards.card(c, self.house.told.remediation))
 
     async def all_noted(self) -> None:
-        """Wait until the bot has noted that Slack shows all that is on record.
+        """`noted`, of the house's remediation."""
+        await self.noted(self.house.told.remediation)
+
+    async def noted(self, name: str = "(presenter)") -> None:
+        """Wait until the bot has noted that Slack shows everything, of one remediation or of all that there are.
 
         That it does is seen before it is noted, and a bot that is stopped between the two has to do it again.
         """
-        stream = await self.house.stream()
-        async with asyncio.timeout(30):
-            while (row := await self.card_row()) is None or row.seq < stream[-1].seq:  # noqa: ASYNC110
+        stream = await self.ledger.read(lambda c: records.stream_of(c, name))
+        last = stream[-1].seq if stream else await self.ledger.read(records.size) - 1
+        async with asyncio.timeout(60):
+            while (row := await self.ledger.read(lambda c: cards.card(c, name))) is None or row.seq < last:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)  # nobody is told when a row changes
 
     async def _find(self, words: str, where: Any, as_person: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, cast
+from unittest import mock
 
 from activities.ledger.cards import Card
 from activities.ledger.clicks import Click, Reception
@@ -23,6 +24,7 @@ from bot.answers import AwayError, PersonRefusedError, late_answer
 from bot.explaining import Explanation, explain_story
 from bot.insight import Preview
 from bot.operations import RunbookLine, RunRequested, Status, Stopped
+from bot.slack import surface as surface_module
 from bot.slack.board import plain_board, render_board, row_of
 from bot.slack.card import plain_card, render_card
 from bot.slack.commands import Asker, Commands
@@ -468,6 +470,8 @@ async def run_forms(text: str) -> AsyncIterator[Said]:
         await surface.choose(_ack, _submitted(text, "x"))
         for runbook in ("", "service-errors"):
             await surface.run(_ack, _submitted(text, runbook))
+        with mock.patch.object(surface_module, "SLACK_WAITS", -1.0):  # the form is given up by then
+            await surface.run(_ack, _submitted(text, "no such runbook"))
         for each in slack.said:
             yield each
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from activities.ledger import cards, freezes, records
+from activities.ledger import freezes
 from bot.slack import boards as boards_module
 from bot.slack import presenter as presenter_module
 from bot.slack.places import Places
@@ -113,7 +113,7 @@ async def test_what_cannot_be_written_down_is_posted_once(rig, begin, shown):
         await rig.see(shown)
         await disk.has_refused(4)
         disk.is_full = False
-        await noted(rig)
+        await rig.noted()
 
     assert len(set(posts(rig))) == len(posts(rig))
 
@@ -125,7 +125,7 @@ async def test_a_board_tells_its_thread_once(rig):
     async with rig.bot().running():
         await keep(rig, asking(0), asking(1))
         await see_title(rig, "▲ 2 answers are needed")
-        await noted(rig, "R-000001")
+        await rig.noted("R-000001")
         disk.is_full = True
         closed = asking(1)
         known = len(closed.records)
@@ -133,7 +133,7 @@ async def test_a_board_tells_its_thread_once(rig):
         await rig.ledger.append(*map(as_entry, closed.records[known:]))
         await disk.has_refused(4)
         disk.is_full = False
-        await noted(rig, "R-000001")
+        await rig.noted("R-000001")
 
     assert len(set(posts(rig))) == len(posts(rig))
 
@@ -158,7 +158,7 @@ async def test_a_message_on_its_way_is_not_posted_again_when_the_ledger_cannot_b
                 await asyncio.sleep(0.01)
         broken.set()
         await rig.see("Approval needed")
-        await noted(rig)
+        await rig.noted()
 
     assert len(set(posts(rig))) == len(posts(rig))
 
@@ -212,19 +212,11 @@ async def test_another_process_does_not_put_one_card_in_the_place_of_all(rig):
     async with rig.bot().running():
         await keep(rig, asking(0), asking(1))
         board = await see_title(rig, "▲ 2 answers are needed")
-        await noted(rig, "R-000001")
+        await rig.noted("R-000001")
     await rig.bot().presenter.tidy("R-000000", Posted(channel="C0INCIDENTS", ts=board["ts"]))
 
     (message,) = await rig.hands.messages()
     assert message["text"].startswith("▲ 2 answers are needed")
-
-
-async def noted(rig, name="(presenter)"):
-    """Wait until it is on record that Slack shows everything, of all or of one remediation."""
-    last = await rig.ledger.read(records.size) - 1
-    async with asyncio.timeout(PATIENCE):
-        while (row := await rig.ledger.read(lambda c: cards.card(c, name))) is None or row.seq < last:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # nobody is told when a row changes
 
 
 async def see_title(rig, words):
