@@ -64,13 +64,15 @@ class _Said:
 
     Attributes:
         times: how many notifications say something of it.
-        newest: what the one that came last says; only that can be the last word.
+        newest: what the one that came last says.
+        since: the number of the first from which on all have said that.
         last: the last word that is durable; None where none is, or where that cannot be told.
         round: `Pending.round` when it was heard.
     """
 
     times: int = 0
     newest: Word | None = None
+    since: int = 0
     last: Heard | None = None
     round: int = 0
 
@@ -96,6 +98,7 @@ class Pending:
         self._alerts = self._bytes = 0
         self._aside: Mapping[str, _Aside] = {}  # replaced and never changed, for threads look at it
         self._round = 0
+        self._count = 0
 
     def __len__(self) -> int:
         return len(self._notices)
@@ -146,27 +149,33 @@ class Pending:
         is_last = last is not None and last.word == word and last.since > since and said.round == self._round
         return last.deliveries if last is not None and is_last else 0
 
-    def put(self, name: str, notice: Notice) -> None:
-        """Let a notification wait, behind the others.  What it says counts from `hear` on."""
+    def put(self, name: str, notice: Notice) -> int:
+        """Let a notification wait, behind the others; return its number.  What it says counts from `hear` on."""
+        self._count += 1
         self._notices[name] = notice
         self._alerts += len(notice.addressed)
         self._bytes += len(notice.raw.value)
         for each in notice.addressed:
-            said = self._said.setdefault(each.about, _Said())
+            said = self._said.setdefault(each.about, _Said(newest=each.word, since=self._count))
             said.times += 1
-            said.newest = each.word
-            if said.last is not None and said.last.word != each.word:
-                said.last = None  # until this one is durable, or known not to be
+            if said.newest != each.word:
+                said.newest, said.since, said.last = each.word, self._count, None
+        return self._count
 
-    def hear(self, notice: Notice, *, durable: bool) -> None:
-        """Note what was said last; where nobody knows whether that is durable, nothing is a repetition of it.
+    def hear(self, notice: Notice, number: int, *, durable: bool) -> None:
+        """Note that a notification is durable, or that nobody knows.
 
-        The same where something else has been put since: that will have the last word.
+        What it says is the last word where all that came after it says the same.  Where nobody knows, nothing
+        is a repetition until something else is durable.
         """
         for each in notice.addressed:
-            if (said := self._said.get(each.about)) is not None:
-                word = each.word if durable and each.word == said.newest else None
-                said.last = word and Heard(word, notice.received_at, len(each.ways))
+            said = self._said.get(each.about)
+            if said is None:
+                continue
+            if not durable:
+                said.last = None
+            elif number >= said.since:
+                said.last = each.word and Heard(each.word, notice.received_at, len(each.ways))
                 said.round = self._round
 
     def drop(self, name: str) -> None:

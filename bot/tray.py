@@ -102,14 +102,14 @@ class Tray:
             async with self._moved:
                 await self._moved.wait_for(lambda: self._pending.has_room)
         kept = Kept(secrets.token_hex(12), self._me, sender, notice.received_at, notice.raw.value)
-        self._pending.put(kept.id, notice)
+        number = self._pending.put(kept.id, notice)
         try:
             await self._ledger.write_beside(lambda tables: notifications.keep(tables, kept))
         except BaseException:  # the deadline of its sender, too
             # Perhaps it is there all the same: the next look finds out.
-            self._pending.hear(notice, durable=False)
+            self._pending.hear(notice, number, durable=False)
             raise
-        self._pending.hear(notice, durable=True)
+        self._pending.hear(notice, number, durable=True)
         self._news.set()
 
     async def taken_in(self) -> None:
