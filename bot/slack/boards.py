@@ -118,6 +118,11 @@ class Board:
         self._changed = True
         self._woken.set()
 
+    def redraw(self) -> None:
+        """Put what it shows there once more: somebody has written something else in its place."""
+        self._changed = True
+        self._woken.set()
+
     @property
     def first_untold(self) -> int | None:
         """The first record whose news are not told yet; None where all are."""
@@ -299,6 +304,7 @@ class Boards:
                 where = (now.channel, now.ts)
                 self._boards.append(board)  # first: what changes while it is read must come here, too
                 try:
+                    await self._crew.places.write_moves()
                     await board.load(await self._crew.ledger.read(lambda c: cards.at(c, *where)))
                 except BaseException:
                     self._boards.remove(board)

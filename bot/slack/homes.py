@@ -83,7 +83,7 @@ class _Looker:
         shown: what was published last, as text.
         groups: of those in `asked`, the ones that they are in.
         refusal: why they may see nothing; empty where they may.
-        cards_missed_at: since when a question has no card, by the same clock; None where each has one.
+        missed, missed_at: the remediations that ask and have no card, and since when, by the same clock.
         stale: whether something changed since what is shown, or about to be, was read.
     """
 
@@ -95,7 +95,8 @@ class _Looker:
     asked: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     refusal: str = ""
-    cards_missed_at: float | None = None
+    missed: frozenset[str] = frozenset()
+    missed_at: float = 0.0
     stale: bool = True
 
 
@@ -247,14 +248,11 @@ class Homes:
             looker.groups = frozenset(known.groups)
         looker.asked, looker.known_at = asked, self._clock()
 
-    def _wait_for_cards(self, looker: _Looker, all_known: bool) -> None:
-        """Let a tab be made again, after the pause, while a question's card may be about to come."""
-        if all_known:
-            looker.cards_missed_at = None
-            return
-        if looker.cards_missed_at is None:
-            looker.cards_missed_at = self._clock()
-        if self._clock() - looker.cards_missed_at < CARD_COMES:
+    def _wait_for_cards(self, looker: _Looker, missed: frozenset[str]) -> None:
+        """Let a tab be made again, after the pause, while the card of a question may be about to come."""
+        if missed != looker.missed:
+            looker.missed, looker.missed_at = missed, self._clock()
+        if missed and self._clock() - looker.missed_at < CARD_COMES:
             looker.stale = True
 
     async def _view(self, looker: _Looker, seen: Overview) -> dict[str, Any]:
@@ -264,7 +262,8 @@ class Homes:
             remediation: await self._links.of(card.channel, card.ts)
             for remediation, card in seen.cards.items()
         }
-        self._wait_for_cards(looker, all(links.get(gate.remediation) for gate in seen.status.gates))
+        asking = {gate.remediation for gate in seen.status.gates}
+        self._wait_for_cards(looker, frozenset(each for each in asking if not links.get(each)))
         try:
             view = home_view(seen, Eyes(groups=looker.groups, links=links))
             problems = [str(each) for each in problems_of_view(view)]

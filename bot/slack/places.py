@@ -41,7 +41,8 @@ class Places:
         Raises:
             SlackRefusedError: Slack said no.
             SlackAwayError: Slack does not answer.
-            LedgerError: it is somewhere else, and that cannot be written; it is known here, and written by the next.
+            LedgerError: this message or another is somewhere else, and that cannot be written; it is known here, and
+                written by the next call.
         """
         while True:
             place = self.now(place)
@@ -52,16 +53,21 @@ class Places:
                     raise
                 LOG.warning("a message is gone; it is posted again", about=draft.about, error=error.word)
             else:
-                await self._write_moves()
+                await self.write_moves()
                 return place
             async with self._moving.setdefault(place, asyncio.Lock()):
                 if self.now(place) == place:  # else somebody was quicker, a card or the board that follows it
                     posted = await self._poster.post(draft, urgency=urgency)
                     self._moved[place] = self._unwritten[place] = posted
-                    await self._write_moves()
+                    await self.write_moves()
                     return posted
 
-    async def _write_moves(self) -> None:
+    async def write_moves(self) -> None:
+        """Tell the table what has moved and could not be written then.
+
+        Raises:
+            LedgerError: it cannot be written now either.
+        """
         moves = dict(self._unwritten)
         if not moves:
             return

@@ -180,7 +180,8 @@ class Presenter:
         except (StoryError, SlackRefusedError, SlackAwayError, LedgerError) as error:
             LOG.warning("an old card cannot be brought up to date", error=str(error))
         else:
-            self._tell_board(place, story)
+            if (board := self._boards.at(place)) is not None:  # others have joined meanwhile
+                board.redraw()
 
     # --- following ------------------------------------------------------------------------------
 
@@ -336,11 +337,10 @@ class Presenter:
             desk.spot = None
 
     async def _post(self, desk: _Desk, spot: Spot, stream: list[Record], story: Story) -> None:
+        is_old = desk.place is not None  # it could not be put on record then
         if desk.place is None:
             desk.place = await self._post_card(story)
-        else:  # it could not be put on record then, and may say something old by now
-            desk.place = await self._places.update(desk.place, self._draft(story), urgency=Urgency.GATE)
-        place = desk.place
+        place = self._places.now(desk.place)
         # The row stands before anything else is said: from here on there is a card.
         names = [
             Card(remediation=key, channel=place.channel, ts=place.ts, seq=-1, state=cards.SPOT)
@@ -350,6 +350,8 @@ class Presenter:
             await self._remember(*names)
         await self._keep(story, place, CARD, shown=stream[0].seq - 1)
         spot.posted.set_result(place)
+        if is_old:
+            place = await self._places.update(place, self._draft(story), urgency=Urgency.GATE)
         await self._report(place, None, story)
         await self._leave(place, story)
 
@@ -357,8 +359,11 @@ class Presenter:
         """Show what is new where it is shown already, alone or with others."""
         place = self._places.now(Posted(channel=card.channel, ts=card.ts))
         if await self._is_shared(place):
+            told = self._desks[story.remediation].reported
+            if told > card.seq:  # by its own card, and that could not be put on record
+                await self._keep(story, place, CARD, shown=told)
             board = await self._boards.open(place)
-            await board.show(stream, story, told=card.seq)
+            await board.show(stream, story, told=max(told, card.seq))
         else:
             await self._bring_up(place, card, stream, story)
 
@@ -382,9 +387,6 @@ class Presenter:
         """Note that it is shown.  If others have joined meanwhile, the last word is the board's."""
         place = self._places.now(place)
         await self._keep(story, place, CARD)
-        self._tell_board(place, story)
-
-    def _tell_board(self, place: Posted, story: Story) -> None:
         board = self._boards.at(place)
         if board is not None:
             board.put(story)
