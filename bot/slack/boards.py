@@ -306,7 +306,7 @@ class Boards:
                 try:
                     await self._crew.places.write_moves()
                     await board.load(await self._crew.ledger.read(lambda c: cards.at(c, *where)))
-                except BaseException:
+                except BaseException:  # cancelled as well: nobody would set it to work
                     self._boards.remove(board)
                     raise
                 self._begin(board)

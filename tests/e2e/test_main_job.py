@@ -27,20 +27,6 @@ from tests.e2e.installation import alert, answered, installation, notification, 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-KEPT_WITHIN = 15.0
-"""Seconds for an alert to be kept, and for a refusal to come: three times what the product gives itself."""
-
-
-async def post_until_kept(home, *alerts):
-    """Post as Alertmanager does, which posts again what is refused: 503 is right where the disk is slow.
-
-    It must be kept within `KEPT_WITHIN`.
-    """
-    async with asyncio.timeout(KEPT_WITHIN):
-        while (response := await home.post(*alerts, timeout=KEPT_WITHIN)).status_code == 503:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)  # nobody is told when the disk is free again
-    assert response.status_code == 200, response.text
-
 
 async def test_mends_at_once_where_standing_orders_allow_it(tmp_path):
     """An alert is acted on, verified and on record, without anybody being asked."""
@@ -184,20 +170,24 @@ async def test_a_command_runs_once_though_the_worker_dies_in_the_middle(tmp_path
 
 
 async def test_alerts_are_answered_and_kept_while_temporal_is_stopped(tmp_path):
-    """Temporal stands still for a minute under alerts: every one is kept in time, and handled after."""
+    """Temporal stands still for a minute under alerts: every one is answered 200, and handled after."""
     async with installation(tmp_path, runbooks={"mend": runbook("mend")}) as home:
         temporal = home.temporal
         temporal.suspend()
         stopped = time.monotonic()
-        sent = 0
+        slowest, sent = 0.0, 0
         while time.monotonic() - stopped < 60:
-            await post_until_kept(home, alert(service=f"web-{sent}"))
+            begun = time.monotonic()
+            response = await home.post(alert(service=f"web-{sent}"))
+            slowest = max(slowest, time.monotonic() - begun)
+            assert response.status_code == 200
             sent += 1
             await asyncio.sleep(2)
         temporal.resume()
 
         await home.recorded(RecordKind.ENDING, number=sent, within=90)
         assert home.sink.mended == {f"web-{n}": 1 for n in range(sent)}
+        assert slowest < 5
         assert {story.ending for story in await home.stories()} == {Ending.MITIGATED}
 
 
@@ -211,15 +201,15 @@ async def test_answers_503_while_the_inbox_cannot_be_written(tmp_path):
         assert lock.stdout is not None
         await asyncio.to_thread(lock.stdout.readline)
         begun = time.monotonic()
-        response = await home.post(alert(service="web"), timeout=2 * KEPT_WITHIN)
+        response = await home.post(alert(service="web"))
         took = time.monotonic() - begun
         lock.kill()
         lock.wait()
         lock.stdout.close()
 
         assert response.status_code == 503
-        assert took < KEPT_WITHIN
-        await post_until_kept(home, alert(service="web"))
+        assert took < 5.5
+        assert (await home.post(alert(service="web"))).status_code == 200
         assert (await home.ended()).ending is Ending.MITIGATED
 
 

@@ -80,7 +80,7 @@ async def test_refuses_what_can_never_be_understood(way, body):
 
     assert answer.status_code == 400, answer.text
     assert len(answer.json()["error"]) > 10
-    assert took < receiver_module.DEADLINE / 2
+    assert took < 5
     assert way.records() == []
     assert way.counted("paramedic_receiver_answers_total", code="400") == 1
 
@@ -412,7 +412,7 @@ async def test_answers_503_within_its_deadline_while_the_ledger_is_locked(way):
 
     assert refused.status_code == 503
     assert LOCK_TIMEOUT_MS / 1000 < DEADLINE / 2
-    assert took < receiver_module.DEADLINE / 2
+    assert took < 5
     assert "locked" in refused.json()["error"]
     assert taken.json()["accepted"] == 1
     assert way.counted("paramedic_receiver_answers_total", code="503") == 1
